@@ -1,0 +1,48 @@
+# Every target works from a fresh clone with Python >= 3.11 and make alone: the environment is made in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test test-fire check lint bench dashboards install clean lock
+
+demo: install
+	$(BIN)/helamem demo
+
+test: lint # the quick ones side by side, then what needs the machine for itself
+	$(BIN)/pytest -m "not slow" -n 2
+	$(BIN)/pytest -m slow
+
+test-fire: install # workers, brokers and stores are killed at random for minutes; HELAMEM_FIRE_SEED repeats a run
+	HELAMEM_FIRE=long $(BIN)/pytest tests/fire -s
+
+check: lint
+	$(BIN)/pytest -m "not slow" -n 2
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: install
+	$(BIN)/python -m benchmarks
+
+dashboards: install # Grafana's dashboards, from their description in Python
+	$(BIN)/python -m deploy.grafana
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "helamem needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $(STAMP)
+
+lock: # renew requirements.lock, and deploy/requirements.lock for the image; needs uv
+	uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-annotate --no-header -o requirements.lock requirements.build
+	uv pip compile pyproject.toml --extra openai --extra otel --universal --generate-hashes --no-annotate --no-header -c requirements.lock -o deploy/requirements.lock requirements.build
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
