@@ -1,0 +1,77 @@
+"""The topics: names, keys, partitions, retention and which events they carry."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from helamem.schemas.events import (
+    CheckpointSigned,
+    ConversationMessage,
+    EventData,
+    HubFormed,
+    KnowledgeDistilled,
+    KnowledgeRetracted,
+    MemoryForgotten,
+    MemoryRecalled,
+    MemoryReinforced,
+    MemoryRestored,
+    ModelAnswered,
+    RecordDeadLettered,
+    SettingsApplied,
+    SubjectErased,
+)
+from helamem.schemas.wire import MAX_DEAD_LETTER_BYTES, MAX_RECORD_BYTES
+
+
+class TopicSpec(Struct, frozen=True, kw_only=True):
+    """One topic. It is never grown in place: another number of partitions is another generation."""
+
+    base_name: str
+    key: str
+    """What the key of a record is, in words."""
+    events: tuple[type[EventData], ...]
+    partitions: int = 4
+    generation: int = 1
+    max_record_bytes: int = MAX_RECORD_BYTES
+    """Largest value of a record."""
+    retention_ms: int = -1
+    """How long records are kept; -1 is for ever. No topic is compacted: an audit needs every record."""
+
+    @property
+    def name(self) -> str:
+        """The name in the log, generation included."""
+        return f"{self.base_name}.g{self.generation}"
+
+
+CONVERSATIONS = TopicSpec(base_name="helamem.conversations", key="space", events=(ConversationMessage, SettingsApplied))
+RECALLS = TopicSpec(
+    base_name="helamem.recalls", key="space", events=(MemoryRecalled, MemoryReinforced, SettingsApplied)
+)
+HUBS = TopicSpec(base_name="helamem.hubs", key="space", events=(HubFormed,))
+FACTS = TopicSpec(base_name="helamem.facts", key="space", events=(KnowledgeDistilled, KnowledgeRetracted))
+CONTROL = TopicSpec(base_name="helamem.control", key="space", events=(MemoryForgotten, MemoryRestored, SubjectErased))
+DEAD_LETTERS = TopicSpec(
+    base_name="helamem.dead-letters",
+    key="the record's key",
+    events=(RecordDeadLettered,),
+    partitions=1,
+    max_record_bytes=MAX_DEAD_LETTER_BYTES,
+)
+CHECKPOINTS = TopicSpec(base_name="helamem.checkpoints", key="partition", events=(CheckpointSigned,), partitions=1)
+EFFECTS = TopicSpec(base_name="helamem.effects", key="input hash", events=(ModelAnswered,))
+
+TOPICS: tuple[TopicSpec, ...] = (CONVERSATIONS, RECALLS, HUBS, FACTS, CONTROL, DEAD_LETTERS, CHECKPOINTS, EFFECTS)
+GOVERNED: tuple[TopicSpec, ...] = (CONVERSATIONS, RECALLS)
+"""Topics whose folds read settings, so that each of their partitions begins with `settings.applied`."""
+
+
+def topic_of(data: EventData) -> TopicSpec:
+    """Return the topic that carries this event, the first where several do (settings name their partition).
+
+    Raises:
+        KeyError: No topic carries this type.
+    """
+    for spec in TOPICS:
+        if type(data) in spec.events:
+            return spec
+    raise KeyError(type(data))
