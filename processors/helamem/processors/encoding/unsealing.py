@@ -1,0 +1,61 @@
+"""What encoding asks of whoever holds the keys, and what it knows to be erased."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from msgspec import UNSET
+
+from helamem.schemas.errors import ConfigurationError
+from helamem.schemas.events import SubjectErased, Wordy
+from helamem.schemas.wire import Event
+
+
+class Erased:
+    """What the log says was erased. An event erases in its own space only."""
+
+    def __init__(self) -> None:
+        self.keys: set[str] = set()
+        self._things: set[tuple[str, str]] = set()
+
+    def note(self, space: str, event: SubjectErased) -> None:
+        """Take in what one event says."""
+        self._things.update((space, id_) for id_ in (*event.memory_ids, *event.fact_ids))
+        self.keys.update(event.keys)
+
+    def has(self, space: str, id_: str) -> bool:
+        """Return whether the words of a memory or fact were erased."""
+        return (space, id_) in self._things
+
+
+class Unsealer(Protocol):
+    """Opens what is sealed."""
+
+    def open(self, event: Event) -> str | None:
+        """Return the words of a message, recall or fact, sealed or not; None where they are erased.
+
+        Raises:
+            ConfigurationError: A key is not at hand that nobody destroyed.
+            Poison: The sealed bytes are not what their keys sealed.
+        """
+        ...
+
+
+def words_of(data: Wordy) -> str:
+    """Return the words of an event as they stand there, which is not what was said where they are sealed."""
+    return data.query if not hasattr(data, "text") else data.text
+
+
+class NoKeys:
+    """Opens what is not sealed."""
+
+    def open(self, event: Event) -> str | None:
+        """Return the words; see `Unsealer.open`."""
+        data = event.data
+        assert isinstance(data, Wordy)
+        if data.sealed is not UNSET:
+            raise ConfigurationError(
+                f"the words of event {event.id} in {event.space} are sealed, and no keys are at hand; give the keys of "
+                "the home where they were sealed"
+            )
+        return words_of(data)

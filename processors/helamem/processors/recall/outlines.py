@@ -1,0 +1,150 @@
+"""What ranking needs to know of a memory besides its scores; it never changes once written, so it is kept.
+
+A space's outlines stand in one table, column by column: a recall takes a few hundred rows out of it at once.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from helamem.processors.recall.ranking import Bools, Ints, asks, names, word_count
+from helamem.processors.store.port import MemoryStore, Turn
+
+KEPT = 200_000
+"""Rows kept for all spaces, about 150 bytes each; what is not there is read again."""
+_FIRST_ROWS = 32
+"""Room of a new table; it doubles whenever it is full."""
+
+
+class Outlines(NamedTuple):
+    """Some memories of a space without their words, side by side; arrays have shape (n,)."""
+
+    ids: list[str]
+    conversation: Ints
+    """A number for each conversation, the same as long as the table is kept."""
+    turn: Ints
+    asks: Bools
+    words: Ints
+    time_ms: Ints
+    named: Bools
+    """Whether the query names the speaker."""
+    conversations: Sequence[str]
+    """Names of conversations by number."""
+
+    def said_until(self, time_ms: int) -> Outlines:
+        """Return those that were said at a time or before."""
+        kept = np.flatnonzero(self.time_ms <= time_ms)
+        return Outlines(
+            ids=[self.ids[i] for i in kept.tolist()],
+            conversation=self.conversation[kept],
+            turn=self.turn[kept],
+            asks=self.asks[kept],
+            words=self.words[kept],
+            time_ms=self.time_ms[kept],
+            named=self.named[kept],
+            conversations=self.conversations,
+        )
+
+
+class OutlineCache:
+    """The outlines of memories, read from a store and kept; it may know too little but never anything wrong.
+
+    Args:
+        store: Where they are read.
+        most_rows: Rows kept for all spaces; more only while one recall needs them.
+    """
+
+    def __init__(self, store: MemoryStore, most_rows: int = KEPT) -> None:
+        self._store = store
+        self._most_rows = most_rows
+        self._tables: OrderedDict[str, _Table] = OrderedDict()
+        self._rows = 0
+
+    async def of(self, space: str, memory_ids: Sequence[str], query: str) -> Outlines:
+        """Return the outlines of those memories that exist in the space, in their order."""
+        table = self._forget(space) or _Table()
+        if missing := [id_ for id_ in memory_ids if id_ not in table.row_of]:
+            table.add((await self._store.turns(space, missing)).values())
+        answer = table.outlines(memory_ids, query)
+        if table.row_of:  # a space that nobody knows is not kept
+            self._keep(space, table)
+        return answer
+
+    def _keep(self, space: str, table: _Table) -> None:
+        """Keep a table as the one used last, and forget those that were used longest ago."""
+        self._forget(space)  # another recall of the space may have made one meanwhile
+        self._tables[space] = table
+        self._rows += table.room
+        while self._rows > self._most_rows:
+            self._forget(next(iter(self._tables)))
+
+    def _forget(self, space: str) -> _Table | None:
+        """Return a table that is kept no longer, so that nobody else adds to it."""
+        table = self._tables.pop(space, None)
+        if table is not None:
+            self._rows -= table.room
+        return table
+
+
+class _Table:
+    """The outlines of one space, a row a memory."""
+
+    def __init__(self) -> None:
+        self.row_of: dict[str, int] = {}
+        self.conversations: list[str] = []
+        self._number_of: dict[str, int] = {}
+        self._speakers: list[str] = []
+        self._speaker_of: dict[str, int] = {}
+        self._columns: NDArray[np.int64] = np.zeros((6, _FIRST_ROWS), dtype=np.int64)
+
+    @property
+    def room(self) -> int:
+        """How many rows have their memory."""
+        return int(self._columns.shape[1])
+
+    def add(self, turns: Iterable[Turn]) -> None:
+        """Remember the outlines of some turns."""
+        for turn in turns:
+            row = self.row_of.setdefault(turn.id, len(self.row_of))
+            if row >= self.room:
+                self._columns = np.concatenate((self._columns, np.zeros_like(self._columns)), axis=1)
+            self._columns[:, row] = (
+                _number(turn.conversation, self._number_of, self.conversations),
+                _number(turn.speaker, self._speaker_of, self._speakers),
+                turn.turn,
+                asks(turn.text),
+                word_count(turn.text),
+                turn.time_ms,
+            )
+
+    def outlines(self, memory_ids: Iterable[str], query: str) -> Outlines:
+        """Return the rows of those memories that are here."""
+        row_of = self.row_of
+        ids = [id_ for id_ in memory_ids if id_ in row_of]
+        rows = np.array([row_of[id_] for id_ in ids], dtype=np.int64)
+        conversation, speaker, turn, asking, words, time_ms = self._columns[:, rows]
+        speakers, which = np.unique(speaker, return_inverse=True)
+        named = np.array([names(query, self._speakers[number]) for number in speakers.tolist()], dtype=np.bool_)
+        return Outlines(
+            ids=ids,
+            conversation=conversation,
+            turn=turn,
+            asks=asking.astype(np.bool_),
+            words=words,
+            time_ms=time_ms,
+            named=named[which],
+            conversations=self.conversations,
+        )
+
+
+def _number(name: str, number_of: dict[str, int], kept: list[str]) -> int:
+    """Return the number of a name; a new one is kept."""
+    number = number_of.setdefault(name, len(kept))
+    if number == len(kept):
+        kept.append(name)
+    return number

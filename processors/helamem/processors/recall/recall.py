@@ -1,0 +1,360 @@
+"""Recall: what a space knows about a question, and why each result is there.
+
+Two searches give candidates; the best of them are seeds. Seeds lend activation to the turns around them (temporal
+edges) and to what they were recalled with before (learned edges); those are scored too, exactly. A result's activation
+is its base score plus what was lent to it. Nothing is written here: the caller records the `memory.recalled` event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from msgspec import Struct
+
+from helamem.processors.embedder.port import Embedder
+from helamem.processors.hebbian.spreading import Activation
+from helamem.processors.recall.learned import spread_packed
+from helamem.processors.recall.outlines import OutlineCache, Outlines
+from helamem.processors.recall.periods import Period, periods, within
+from helamem.processors.recall.ranking import (
+    Floats,
+    Ints,
+    RankingParameters,
+    Scale,
+    aged,
+    best,
+    prior,
+    scale_of,
+    spread_temporal,
+)
+from helamem.processors.recall.tokens import TokenCounter, llama_tokens
+from helamem.processors.store.port import FactRecord, MemoryStore, Place, Scores, Turn, Vector
+from helamem.schemas.errors import BadInput, Poison
+from helamem.schemas.events import RecalledResult, RecallSettings
+from helamem.schemas.settings import HebbianSettings
+
+_SHORT = 1000
+"""Characters up to which a query is embedded where it is asked, by a quick embedder."""
+
+
+_MOST_PERIODS = 3
+"""Times named by a query that are searched apart."""
+_TIED = 1e-6
+"""Relative difference up to which scores are equal: the engine adds in an order that depends on its files."""
+
+
+class Hit(Struct, frozen=True, kw_only=True):
+    """One result with its words."""
+
+    result: RecalledResult
+    turn: Turn | None = None
+    """The memory, for `kind` memory."""
+    fact: FactRecord | None = None
+    """The fact, for `kind` fact."""
+
+    @property
+    def text(self) -> str:
+        """What was said, with its speaker, or the fact's statement."""
+        if self.turn is not None:
+            return f"{self.turn.speaker}: {self.turn.text}"
+        return self.fact.text if self.fact is not None else ""
+
+
+class _Question(Struct, frozen=True, kw_only=True):
+    """What is asked, of whom, and when."""
+
+    space: str
+    query: str
+    vector: Vector
+    as_of_ms: int
+    until_ms: int | None
+    periods: Sequence[Period]
+    """The times that it names."""
+
+
+class _Members(Struct, frozen=True, kw_only=True):
+    """The scored candidates of one recall, in the order of their ids; arrays have shape (n,)."""
+
+    outlines: Outlines
+    similarity: Floats
+    base: Floats
+
+    @property
+    def ids(self) -> list[str]:
+        """Their ids."""
+        return self.outlines.ids
+
+
+class _Lent(NamedTuple):
+    """What association lends to each member."""
+
+    by_time: Floats
+    lenders: Ints
+    """Who lent most by time, or -1."""
+    learned: dict[str, Activation[str]]
+
+
+class Recall:
+    """Answers questions from a store.
+
+    Args:
+        store: What is known.
+        embedder: The one that embedded it.
+        hebbian: The settings of the learned edges: their half-life.
+        parameters: Of the ranking.
+        count_tokens: For the token budget.
+    """
+
+    def __init__(
+        self,
+        store: MemoryStore,
+        embedder: Embedder,
+        hebbian: HebbianSettings,
+        parameters: RankingParameters | None = None,
+        count_tokens: TokenCounter = llama_tokens,
+    ) -> None:
+        self._store = store
+        self._embedder = embedder
+        self._half_life_ms = hebbian.half_life_s * 1000
+        self._parameters = parameters or RankingParameters()
+        self._count_tokens = count_tokens
+        self._outlines = OutlineCache(store)
+
+    async def recall(
+        self, space: str, query: str, settings: RecallSettings, as_of_ms: int, *, until_ms: int | None = None
+    ) -> list[Hit]:
+        """Return up to `k + m` memories by activation, then up to `settings.facts` facts.
+
+        Args:
+            space: What may be recalled.
+            query: The question.
+            settings: How many results, whether association takes part, and the token budget.
+            as_of_ms: "Now": ages and decay count up to here.
+            until_ms: Leave out what was said later; None leaves out nothing.
+
+        Raises:
+            BadInput: The embedding model refuses the query.
+            RetryLater: The store or a remote embedding model is away.
+        """
+        try:
+            if self._embedder.quick and len(query) <= _SHORT:
+                # Over a store of this process nothing else is awaited, and recalls in a row would let nobody else run.
+                await asyncio.sleep(0)
+                vector = self._embedder.embed([query])[0]
+            else:
+                vector = (await asyncio.to_thread(self._embedder.embed, [query]))[0]
+        except Poison as refusal:
+            raise BadInput(
+                f"the embedding model refuses a query of {len(query):,} characters; ask with fewer words"
+            ) from refusal
+        question = _Question(
+            space=space,
+            query=query,
+            vector=vector,
+            as_of_ms=as_of_ms,
+            until_ms=until_ms,
+            periods=periods(query, as_of_ms),
+        )
+        hits, facts = await self._store.gather(self._memories(question, settings), self._facts(question, settings))
+        return self._within_budget([*hits, *facts], settings.token_budget)
+
+    async def _memories(self, question: _Question, settings: RecallSettings) -> list[Hit]:
+        parameters, wanted = self._parameters, settings.k + settings.m
+        limit = max(parameters.candidates, wanted)
+        found = await self._store.search_memories(
+            question.space, question.vector, question.query, limit, until_ms=question.until_ms
+        )
+        complete = len(found.lexical) < limit
+        scale = scale_of(list(found.dense.values()), list(found.lexical.values()))
+        found = _without_last_ties(found, limit)
+        for period in question.periods[:_MOST_PERIODS]:
+            found = _joined(found, await self._said_in(period, question, limit))
+        members = await self._members(question, found, scale)
+        if not members.ids:
+            return []
+        learned: dict[str, Activation[str]] = {}
+        lent, lenders = np.zeros(len(members.ids)), np.full(len(members.ids), -1, dtype=np.int64)
+        if settings.spreading:
+            seeds = best(members.similarity, parameters.seeds)
+            learned = await self._learned(question, members, seeds[: parameters.learned_seeds])
+            seed_ids = [members.ids[i] for i in seeds]
+            # A list that is not full holds everything that shares a word with the query, so nobody is asked again.
+            all_by_words = found.lexical if complete else None
+            around = await self._store.score_memories(
+                question.space,
+                question.vector,
+                question.query if all_by_words is None else "",
+                places=_places(members, seeds, parameters.reach),
+                memory_ids=list(learned),
+            )
+            if all_by_words is not None:
+                shared = around.dense.keys() & all_by_words.keys()
+                around = Scores(dense=around.dense, lexical={id_: all_by_words[id_] for id_ in shared})
+            # Few turns stand around the seeds of short conversations; then the other candidates fill the answer.
+            found = around if len(around.dense) >= wanted else _joined(around, found)
+            members = await self._members(question, found, scale)
+            place_of = {id_: i for i, id_ in enumerate(members.ids)}
+            seeds = np.array([place_of[id_] for id_ in seed_ids if id_ in place_of], dtype=np.int64)
+            lent, lenders = _lent_by_time(members, seeds, parameters)
+        return await self._hits(question.space, members, _Lent(lent, lenders, learned), settings)
+
+    async def _said_in(self, period: Period, question: _Question, limit: int) -> Scores:
+        """Return the best of a period: in a large space other times may fill the lists."""
+        last_ms = period.end_ms - 1
+        found = await self._store.search_memories(
+            question.space,
+            question.vector,
+            question.query,
+            limit,
+            since_ms=period.begin_ms,
+            until_ms=last_ms if question.until_ms is None else min(last_ms, question.until_ms),
+        )
+        return _without_last_ties(found, limit)
+
+    async def _hits(self, space: str, members: _Members, lent_by: _Lent, settings: RecallSettings) -> list[Hit]:
+        """Return the memories of highest activation, and say which of them association brought."""
+        lent, lenders, learned = lent_by
+        gifts = np.array([learned[id_].score if id_ in learned else 0.0 for id_ in members.ids])
+        activation = members.base + lent + gifts
+        wanted = settings.k + settings.m
+        by_base = set(best(members.base, wanted).tolist())
+        chosen = best(activation, wanted).tolist()
+        turns = await self._store.turns(space, [members.ids[i] for i in chosen])
+        hits = []
+        for i in chosen:
+            id_ = members.ids[i]
+            if id_ not in turns:
+                continue
+            associated = i not in by_base
+            via = None
+            if associated:
+                by_learning = gifts[i] > lent[i] or lenders[i] < 0
+                via = learned[id_].via if by_learning and id_ in learned else members.ids[lenders[i]]
+            result = RecalledResult(
+                id=id_,
+                kind="memory",
+                path="association" if associated else "base",
+                score=round(float(activation[i]), 6),
+                base=round(float(members.base[i]), 6),
+                via=via,
+            )
+            hits.append(Hit(result=result, turn=turns[id_]))
+        return hits
+
+    async def _members(self, question: _Question, found: Scores, scale: Scale) -> _Members:
+        """Return what was found with its similarity and base score."""
+        known = await self._outlines.of(
+            question.space, sorted(found.dense.keys() | found.lexical.keys()), question.query
+        )
+        if question.until_ms is not None:
+            known = known.said_until(question.until_ms)
+        dense = np.array([found.dense.get(id_, scale.dense_floor) for id_ in known.ids], dtype=np.float64)
+        lexical = np.array([found.lexical.get(id_, 0.0) for id_ in known.ids], dtype=np.float64)
+        ages = question.as_of_ms - known.time_ms
+        similarity = aged(scale.fuse(dense, lexical, self._parameters.dense), ages, self._parameters)
+        then = within(known.time_ms, question.periods)
+        deserved = prior(known.named, known.asks, known.words, then, self._parameters)
+        return _Members(outlines=known, similarity=similarity, base=similarity + deserved)
+
+    async def _learned(self, question: _Question, members: _Members, seeds: Ints) -> dict[str, Activation[str]]:
+        """Return what the seeds lend along learned edges, by receiver; only the strongest are kept."""
+        rows = await self._store.edge_rows(question.space, [members.ids[i] for i in seeds])
+        lent = spread_packed(
+            [(members.ids[i], float(members.similarity[i])) for i in seeds],
+            {id_: row.neighbours for id_, row in rows.items()},
+            time_ms=question.as_of_ms,
+            half_life_ms=self._half_life_ms,
+            beta=self._parameters.learned,
+            limit=self._parameters.learned_reach,
+        )
+        return {activation.memory_id: activation for activation in lent}
+
+    async def _facts(self, question: _Question, settings: RecallSettings) -> list[Hit]:
+        """Return the facts that match best by words and vector; there is no association among facts."""
+        if settings.facts == 0:
+            return []
+        limit = settings.facts * 4
+        found = await self._store.search_facts(
+            question.space, question.vector, question.query, limit, until_ms=question.until_ms
+        )
+        scale = scale_of(list(found.dense.values()), list(found.lexical.values()))
+        found = _without_last_ties(found, limit)
+        ids = sorted(found.dense.keys() | found.lexical.keys())
+        if not ids:
+            return []
+        scores = scale.fuse(
+            np.array([found.dense.get(id_, scale.dense_floor) for id_ in ids]),
+            np.array([found.lexical.get(id_, 0.0) for id_ in ids]),
+            self._parameters.dense,
+        )
+        chosen = [(ids[i], float(scores[i])) for i in best(scores, settings.facts) if ids[i] in found.lexical]
+        facts = await self._store.facts(question.space, [id_ for id_, _ in chosen])
+        return [
+            Hit(
+                result=RecalledResult(id=id_, kind="fact", path="fact", score=round(score, 6), base=round(score, 6)),
+                fact=facts[id_],
+            )
+            for id_, score in chosen
+            if id_ in facts
+        ]
+
+    def _within_budget(self, hits: Sequence[Hit], budget: int | None) -> list[Hit]:
+        """Return the hits, best first, as long as their texts fit; one that does not fit is passed over."""
+        if budget is None:
+            return list(hits)
+        kept = []
+        for hit in hits:
+            cost = self._count_tokens(hit.text)
+            if cost <= budget:
+                budget -= cost
+                kept.append(hit)
+        return kept
+
+
+def _without_last_ties(found: Scores, limit: int) -> Scores:
+    """Return both lists without those that tie for the last place of a full one.
+
+    Whom of several with the same score the engine puts there depends on how its files came about, and two stores of
+    the same content would answer differently. A list that is mostly one tie stays as it is: nothing else is there.
+    """
+    dense, lexical = (_without_last_tie(scores, limit) for scores in (found.dense, found.lexical))
+    return Scores(dense=dense, lexical=lexical)
+
+
+def _without_last_tie(scores: dict[str, float], limit: int) -> dict[str, float]:
+    if len(scores) < limit:
+        return scores
+    last = min(scores.values())
+    least = last + _TIED * abs(last)
+    above = {id_: score for id_, score in scores.items() if score > least}
+    return above if 2 * len(above) >= limit else scores
+
+
+def _joined(first: Scores, second: Scores) -> Scores:
+    """Return the scores of both, those of the first where both have one."""
+    return Scores(dense=second.dense | first.dense, lexical=second.lexical | first.lexical)
+
+
+def _places(members: _Members, seeds: Ints, reach: int) -> set[Place]:
+    """Return the places of the seeds and of the turns around them."""
+    places: set[Place] = set()
+    known = members.outlines
+    for number, turn in zip(known.conversation[seeds].tolist(), known.turn[seeds].tolist(), strict=True):
+        conversation = known.conversations[number]
+        places.update((conversation, near) for near in range(max(0, turn - reach), turn + reach + 1))
+    return places
+
+
+def _lent_by_time(members: _Members, seeds: Ints, parameters: RankingParameters) -> tuple[Floats, Ints]:
+    known = members.outlines
+    return spread_temporal(
+        members.similarity,
+        seeds,
+        parameters,
+        asking=known.asks,
+        conversation=known.conversation,
+        turn=known.turn,
+    )
