@@ -1,0 +1,375 @@
+"""The library, async: a memory in a directory of this machine. `helamem.streams.embedded` has it without async."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from helamem.processors.digest import Digest, digest
+from helamem.processors.embedder.port import Embedder
+from helamem.processors.forgetting.policy import Forgettable, ForgettingPolicy, forgettable
+from helamem.processors.recall.context import BUDGET, Context, context_of
+from helamem.processors.recall.recall import Hit, Recall
+from helamem.processors.store.port import EdgeRow, FactRecord, Turn
+from helamem.schemas.errors import BadInput, Poison
+from helamem.schemas.events import (
+    ConversationMessage,
+    EventData,
+    MemoryForgotten,
+    MemoryRecalled,
+    MemoryReinforced,
+    MemoryRestored,
+    RecallSettings,
+)
+from helamem.schemas.ids import derived_id, memory_id
+from helamem.schemas.settings import Settings
+from helamem.schemas.times import to_ms
+from helamem.schemas.topics import CONTROL, CONVERSATIONS, RECALLS
+from helamem.schemas.wire import Event, decode, marker_of
+from helamem.streams.home import wall_clock_ms
+from helamem.streams.ingest.incoming import record_of
+from helamem.streams.instance import Instance
+from helamem.streams.metrics.recalling import RecallMeter
+from helamem.streams.metrics.registry import Metrics
+from helamem.streams.pump import Progress
+from helamem.streams.tracing.untraced import UNTRACED, Untraced
+
+SOURCE = "helamem/embedded"
+_PAGE = 1000
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    """Something that was said, to be remembered."""
+
+    space: str
+    """`tenant/name`: what may be recalled together."""
+    conversation: str
+    speaker: str
+    text: str
+    time: datetime | None = None
+    """When it was said, with a zone; None is now."""
+    role: Literal["user", "agent"] = "user"
+    message_id: str | None = None
+    """Unique within the space; the first message with an id counts. None makes one up."""
+    data_subjects: tuple[str, ...] = ()
+    """Whose words they are; none named: a user's are the speaker's, an agent's are those of everyone in the space."""
+
+
+class Recalled(Struct, frozen=True, kw_only=True):
+    """The answer to a recall."""
+
+    recall_id: str
+    """What `reinforce` wants to know."""
+    space: str
+    query: str
+    as_of_ms: int
+    hits: tuple[Hit, ...]
+    recorded: bool
+    """Whether the `memory.recalled` event is in the log."""
+    context: Context | None = None
+    """The hits as a block for a prompt, where that was asked for."""
+
+
+class AsyncMemory:
+    """A memory in a home; made by `AsyncMemory.open`, an async context manager.
+
+    Args:
+        instance: What works in the home.
+        clock: Milliseconds since 1970.
+        new_id: Makes ids of recalls and of messages that have none.
+    """
+
+    def __init__(
+        self,
+        instance: Instance,
+        clock: Callable[[], int] = wall_clock_ms,
+        new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+    ) -> None:
+        self.instance = instance
+        self._clock = clock
+        self._new_id = new_id
+        meter = None if instance.metrics is None else RecallMeter(instance.metrics)
+        self._tracing = instance.tracing
+        self._recall = Recall(
+            self._tracing.store(instance.store if meter is None else meter.store(instance.store)),
+            self._tracing.embedder(instance.embedder if meter is None else meter.embedder(instance.embedder)),
+            instance.settings.hebbian,
+        )
+        self._measured = nullcontext if meter is None else meter.recall
+        self._timed = nullcontext if meter is None else meter.timed
+
+    @classmethod
+    async def open(
+        cls,
+        home: Path | str,
+        *,
+        create: bool = True,
+        settings: Settings | None = None,
+        embedder: Embedder | None = None,
+        metrics: Metrics | None = None,
+        tracing: Untraced = UNTRACED,
+    ) -> Self:
+        """Open a home, or make it; see `Instance.open` for arguments and errors."""
+        return cls(
+            await Instance.open(
+                Path(home), create=create, settings=settings, embedder=embedder, metrics=metrics, tracing=tracing
+            )
+        )
+
+    async def append(self, messages: Sequence[Message]) -> list[str]:
+        """Append messages to the log and return the ids of their memories; durable on return, searchable later.
+
+        Raises:
+            BadInput: A message is not valid; none of them was appended.
+            RetryLater: The log cannot be written now.
+        """
+        with self._sending(CONVERSATIONS.name, {message.space for message in messages}, len(messages)) as traceparent:
+            events = [self._message(message, traceparent) for message in messages]
+            await self.instance.log.append([record_of(event) for event in events])
+        return [
+            memory_id(event.space, event.data.message_id)
+            for event in events
+            if isinstance(event.data, ConversationMessage)
+        ]
+
+    async def process(self, on_progress: Callable[[Progress], None] | None = None) -> None:
+        """Make everything in the log searchable, fold all recalls, distil all hubs."""
+        await self.instance.process(on_progress)
+
+    async def run(self) -> None:
+        """Process the log as it grows, until `stop` is called."""
+        await self.instance.follow()
+
+    def stop(self) -> None:
+        """End `run`."""
+        self.instance.stop()
+
+    async def recall(
+        self,
+        space: str,
+        query: str,
+        *,
+        k: int = RecallSettings().k,
+        m: int = RecallSettings().m,
+        facts: int = RecallSettings().facts,
+        spreading: bool = True,
+        token_budget: int | None = None,
+        context: bool = False,
+        as_of: datetime | int | None = None,
+        record: bool = True,
+    ) -> Recalled:
+        """Return what the space knows about a question, best first, facts last.
+
+        Args:
+            space: What may be recalled.
+            query: The question.
+            k: Results.
+            m: Further results, which association may fill.
+            facts: Further results from the facts.
+            spreading: Whether association takes part.
+            token_budget: Bound on the tokens of all texts together; of a context, on the whole block.
+            context: Put the answer as a block for a prompt, of at most 1,000 tokens unless `token_budget` says
+                otherwise. What does not fit is not in the answer, and not recorded.
+            as_of: Answer as of this time (aware, or milliseconds since 1970): nothing that was said later is
+                returned, and ages count up to it. None is now.
+            record: Append the `memory.recalled` event, from which edges learn.
+
+        Raises:
+            BadInput: The space or the query is not valid.
+        """
+        until_ms = to_ms(as_of) if isinstance(as_of, datetime) else as_of
+        as_of_ms = self._clock() if until_ms is None else until_ms
+        if context and token_budget is None:
+            token_budget = BUDGET
+        settings = RecallSettings(k=k, m=m, facts=facts, spreading=spreading, token_budget=token_budget)
+        with self._measured(), self._tracing.recall(space):
+            return await self._answer(space, query, settings, as_of_ms, until_ms, context=context, record=record)
+
+    async def _answer(
+        self,
+        space: str,
+        query: str,
+        settings: RecallSettings,
+        as_of_ms: int,
+        until_ms: int | None,
+        *,
+        context: bool,
+        record: bool,
+    ) -> Recalled:
+        block: Context | None = None
+        if context:
+            everything = msgspec.structs.replace(settings, token_budget=None)
+            hits = await self._recall.recall(space, query, everything, as_of_ms, until_ms=until_ms)
+            block = context_of(hits, settings.token_budget or BUDGET)
+            hits = [*block.hits]
+        else:
+            hits = await self._recall.recall(space, query, settings, as_of_ms, until_ms=until_ms)
+        self._tracing.found(hits)
+        data = MemoryRecalled(
+            query=query,
+            as_of=as_of_ms,
+            results=tuple(hit.result for hit in hits),
+            settings=settings,
+            applied=await self._applied(),
+        )
+        with self._sending(RECALLS.name, {space}) if record else nullcontext() as traceparent:
+            event = self._event(space, as_of_ms, data, traceparent)
+            encoded = record_of(event)  # also where it is not recorded: what cannot be recorded is refused
+            if record:
+                with self._timed("record"):
+                    await self.instance.log.append([encoded])
+        return Recalled(
+            recall_id=event.id,
+            space=space,
+            query=query,
+            as_of_ms=as_of_ms,
+            hits=tuple(hits),
+            recorded=record,
+            context=block,
+        )
+
+    async def reinforce(self, recall_id: str, memory_ids: Sequence[str], *, space: str | None = None) -> None:
+        """Say which memories of a recall were useful; the edges between them gain the full weight.
+
+        Args:
+            recall_id: From the recall.
+            memory_ids: Ids of memories that it returned.
+            space: Of the recall, where it is known: saves looking through the partitions of other spaces.
+
+        Raises:
+            BadInput: There is no such recall in the log, or it did not return these memories.
+        """
+        recalled = await self._find_recall(recall_id, space)
+        assert isinstance(recalled.data, MemoryRecalled)
+        returned = {result.id for result in recalled.data.results if result.kind == "memory"}
+        if foreign := [id_ for id_ in memory_ids if id_ not in returned]:
+            raise BadInput(f"the recall {recall_id} did not return the memory {foreign[0]}; name memories that it did")
+        data = MemoryReinforced(recall_id=recall_id, memory_ids=tuple(memory_ids))
+        with self._sending(RECALLS.name, {recalled.space}, cause=recalled.traceparent) as traceparent:
+            event = self._event(recalled.space, recalled.time_ms, data, traceparent)
+            await self.instance.log.append([record_of(event)])
+
+    async def facts(self, space: str | None = None) -> list[FactRecord]:
+        """Return the facts of a space or of all, hidden ones included, in order of space and time."""
+        found = [fact async for fact in self.instance.store.scan_facts(space)]
+        return sorted(found, key=lambda fact: (fact.space, fact.valid_from_ms, fact.id))
+
+    async def edges(self, space: str | None = None) -> list[EdgeRow]:
+        """Return the learned edges of every memory of a space or of all, in order of space and memory."""
+        found = [row async for row in self.instance.store.scan_edges(space)]
+        return sorted(found, key=lambda row: (row.space, row.memory_id))
+
+    async def turns(self, space: str, memory_ids: Sequence[str]) -> dict[str, Turn]:
+        """Return memories by id."""
+        return await self.instance.store.turns(space, memory_ids)
+
+    async def spaces(self) -> dict[str, int]:
+        """Return the number of memories of every space."""
+        return await self.instance.store.spaces()
+
+    async def digest(self, space: str | None = None) -> Digest:
+        """Return the digest of what the processed log became."""
+        return await digest(self.instance.store, space)
+
+    async def forgettable(
+        self, space: str, policy: ForgettingPolicy | None = None, *, as_of: datetime | None = None
+    ) -> list[Forgettable]:
+        """Return what the policy would hide in a space; nothing is changed."""
+        store = self.instance.store
+        return forgettable(
+            {turn.id: turn async for turn in store.scan_turns(space)},
+            {row.memory_id: row async for row in store.scan_edges(space)},
+            policy or ForgettingPolicy(),
+            self._clock() if as_of is None else to_ms(as_of),
+            self.instance.settings.hebbian.half_life_s * 1000,
+        )
+
+    async def forget(self, space: str, memory_ids: Sequence[str], reason: str) -> None:
+        """Hide memories from recall, by an event in the log; `restore` brings them back."""
+        await self._control(space, memory_ids, MemoryForgotten, reason)
+
+    async def restore(self, space: str, memory_ids: Sequence[str], reason: str) -> None:
+        """Bring forgotten memories back."""
+        await self._control(space, memory_ids, MemoryRestored, reason)
+
+    async def close(self) -> None:
+        """Release the home."""
+        await self.instance.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _control(
+        self, space: str, memory_ids: Sequence[str], kind: type[MemoryForgotten | MemoryRestored], reason: str
+    ) -> None:
+        parts = [tuple(memory_ids[start : start + 1000]) for start in range(0, len(memory_ids), 1000)]
+        with self._sending(CONTROL.name, {space}, len(parts)) as traceparent:
+            events = [
+                self._event(space, self._clock(), kind(memory_ids=part, reason=reason), traceparent) for part in parts
+            ]
+            await self.instance.log.append([record_of(event) for event in events])
+
+    def _sending(
+        self, topic: str, spaces: Collection[str], records: int = 1, cause: str | None = None
+    ) -> AbstractContextManager[str | None]:
+        space = next(iter(spaces)) if len(spaces) == 1 else None
+        return self._tracing.sending(topic, space=space, records=records, cause=cause)
+
+    def _event(self, space: str, time_ms: int, data: EventData, traceparent: str | None) -> Event:
+        return Event(id=self._new_id(), source=SOURCE, space=space, time_ms=time_ms, data=data, traceparent=traceparent)
+
+    def _message(self, message: Message, traceparent: str | None) -> Event:
+        message_id = message.message_id or self._new_id()
+        return Event(
+            id=derived_id("message", message.space, message_id),
+            source=SOURCE,
+            space=message.space,
+            time_ms=self._clock() if message.time is None else to_ms(message.time),
+            traceparent=traceparent,
+            data=ConversationMessage(
+                message_id=message_id,
+                conversation=message.conversation,
+                speaker=message.speaker,
+                role=message.role,
+                text=message.text,
+                data_subjects=message.data_subjects or UNSET,
+            ),
+        )
+
+    async def _applied(self) -> dict[str, int]:
+        """Return how far the projection has applied each partition: at least all that was just read from it."""
+        return {
+            str(partition): checkpoint.position.offset
+            for group in ("encoding", "co-activation")
+            for partition, checkpoint in (await self.instance.store.load_checkpoints(group)).items()
+        }
+
+    async def _find_recall(self, recall_id: str, space: str | None) -> Event:
+        """Return the recall event, looking from the end of the log backwards."""
+        marker = marker_of(recall_id)
+        log = self.instance.log
+        for partition, last in (await log.end_offsets(await log.partitions(RECALLS.name))).items():
+            for end in range(last, 0, -_PAGE):
+                records = await log.read(partition, max(0, end - _PAGE), end=end, limit=_PAGE)
+                for record in reversed(records):
+                    if marker in record.value and (space is None or record.key == space.encode()):
+                        try:
+                            event = decode(record.value)
+                        except Poison:
+                            continue
+                        if event.id == recall_id and isinstance(event.data, MemoryRecalled):
+                            return event
+        raise BadInput(f"the log holds no recall {recall_id}; recall first, and not with --no-emit")

@@ -1,0 +1,107 @@
+"""How commands are declared, and the options that many of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from helamem.schemas.complaints import invalid
+from helamem.schemas.errors import BadInput
+from helamem.schemas.wire import Space
+
+EXIT_PROBLEM = 1
+EXIT_BAD_INPUT = 2
+
+HomeOption = Annotated[
+    Path,
+    typer.Option(
+        "--home",
+        envvar="HELAMEM_HOME",
+        help="Directory that holds everything: log, store and settings.",
+        show_default="./helamem-home",
+    ),
+]
+DEFAULT_HOME = Path("helamem-home")
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON also to a terminal; elsewhere it is always JSON.")]
+SpaceOption = Annotated[str, typer.Option("--space", help="The space, TENANT/NAME.", show_default=False)]
+AnySpaceOption = Annotated[
+    str | None, typer.Option("--space", help="Only this space, TENANT/NAME.", show_default="all")
+]
+ArchiveOption = Annotated[
+    str | None,
+    typer.Option("--archive", help="Read this archive, a directory or a URL, instead of a home.", show_default="none"),
+]
+KeysOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--keys",
+        help="Directory of the keys that open sealed words of an archive: `keys` in the home.",
+        show_default="the home's own",
+    ),
+]
+NoProcessOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-process",
+        help="Answer at once, from what is processed; otherwise all that is in the log is processed first.",
+    ),
+]
+
+
+def new_app() -> typer.Typer:
+    """Return a command line without commands."""
+    app = typer.Typer(
+        name="helamem",
+        epilog="Example: helamem ingest chat.jsonl --space acme/mira",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+    )
+
+    app.callback()(_helamem)
+    return app
+
+
+def add(app: typer.Typer, name: str, function: Callable[..., None], example: str) -> None:
+    """Add a command.
+
+    Args:
+        app: Where to.
+        name: What it is called.
+        function: What it does; its docstring is the help.
+        example: One call, shown below the help.
+    """
+    app.command(name, epilog=f"Example: {example}", no_args_is_help=False)(function)
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it
+    if wanted:
+        typer.echo(f"helamem {version('helamem')}")
+        raise typer.Exit
+
+
+def _helamem(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Long-term memory for AI agents: what was said goes into a log, and everything else follows from it."""
+
+
+def check_space(space: str) -> str:
+    """Return the name of a space.
+
+    Raises:
+        BadInput: No space can be called so.
+    """
+    try:
+        return msgspec.convert(space, Space)
+    except msgspec.ValidationError as error:
+        raise BadInput(f"--space {space!r}: {invalid(error, 'space').reason}") from None

@@ -1,0 +1,74 @@
+"""`helamem facts`: what was distilled, and from what."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from helamem.schemas.times import format_ms
+from helamem.streams.cli.commands import (
+    DEFAULT_HOME,
+    AnySpaceOption,
+    HomeOption,
+    JsonOption,
+    NoProcessOption,
+    add,
+)
+from helamem.streams.cli.output import show, table
+from helamem.streams.cli.session import Session, in_home
+
+if TYPE_CHECKING:  # it imports the engine
+    from helamem.processors.store.port import FactRecord
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    add(app, "facts", facts, "helamem facts --space acme/mira")
+
+
+def facts(
+    *,
+    space: AnySpaceOption = None,
+    no_process: NoProcessOption = False,
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
+) -> None:
+    """List the facts that were distilled from memories, with their evidence, hidden ones included."""
+
+    async def look(session: Session) -> tuple[list[FactRecord], dict[str, str]]:
+        found = await session.memory.facts(None if space is None else await session.known(space))
+        texts: dict[str, str] = {}
+        for fact in found:
+            turns = await session.memory.turns(fact.space, fact.evidence)
+            texts.update((id_, f"{turn.speaker}: {turn.text}") for id_, turn in turns.items())
+        return found, texts
+
+    found, texts = in_home(home, look, process=not no_process)
+    answer = [
+        {
+            "id": fact.id,
+            "space": fact.space,
+            "kind": fact.kind,
+            "subject": fact.subject,
+            "text": fact.text,
+            "valid_from": format_ms(fact.valid_from_ms),
+            "evidence": [{"memory_id": id_, "text": texts.get(id_)} for id_ in fact.evidence],
+            "hub": fact.hub,
+            "distiller": fact.distiller,
+            "hidden": fact.hidden,
+        }
+        for fact in found
+    ]
+    rows = [
+        (
+            fact.space,
+            fact.kind,
+            (fact.text or "[erased]") + (" (hidden)" if fact.hidden else ""),
+            format_ms(fact.valid_from_ms)[:10],
+            "\n".join(texts.get(id_, id_) for id_ in fact.evidence),
+        )
+        for fact in found
+    ]
+    drawn = table(str(home), ("space", "kind", "fact", "since", "evidence"), rows, lines=True)
+    show({"facts": answer}, lambda console: console.print(drawn), as_json=json)

@@ -1,0 +1,100 @@
+"""`helamem restore-log`: an archive back into a log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from helamem.schemas.errors import BadInput
+from helamem.schemas.topics import TOPICS, TopicSpec
+from helamem.streams.cli.commands import DEFAULT_HOME, HomeOption, JsonOption, add
+from helamem.streams.cli.kafka import KafkaOption, kafka_log, only_one, place, quiet_clients
+from helamem.streams.cli.output import show, table
+from helamem.streams.cli.progress import bar
+
+if TYPE_CHECKING:  # it imports cryptography
+    from collections.abc import Callable
+
+    from helamem.streams.archive.restore import Restored
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    add(app, "restore-log", restore_log, "helamem restore-log --archive archive --home restored")
+
+
+def restore_log(
+    context: typer.Context,
+    *,
+    archive: Annotated[str, typer.Option("--archive", help="The archive: a directory or a URL.", show_default=False)],
+    renumber: Annotated[
+        bool, typer.Option("--renumber", help="Allow gaps: records after one get lower offsets than they had.")
+    ] = False,
+    kafka: KafkaOption = False,
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
+) -> None:
+    """Write an archive into a new home, or into Kafka: same generation, partitions, order, ids and bytes.
+
+    A home gets the append times too; Kafka gives its own. Topics that are missing in Kafka are made. Nothing is
+    written over: a home with a log and topics with records are refused. Process the new log with helamem run --once,
+    or look at it with helamem digest.
+    """
+    only_one(context, kafka=kafka)
+    with bar("restoring") as advance:
+        restored = asyncio.run(_restore(archive, home, advance, renumber=renumber, kafka=kafka))
+    answer = {
+        "records": restored.records,
+        "renumbered": [str(at) for at in restored.renumbered],
+        "times_kept": restored.times_kept,
+    }
+    times = "yes" if restored.times_kept else "no"
+    drawn = table(
+        f"{archive} → {place(home, kafka=kafka)}",
+        ("records", "partitions with other offsets", "append times kept"),
+        [(restored.records, len(restored.renumbered), times)],
+        right=("records", "partitions with other offsets"),
+    )
+    show(answer, lambda console: console.print(drawn), as_json=json)
+
+
+async def _restore(
+    archive: str, home: Path, on_progress: Callable[[int, int], None], *, renumber: bool, kafka: bool
+) -> Restored:
+    from helamem.streams.archive.log import ArchiveLog  # noqa: PLC0415 - it imports cryptography
+    from helamem.streams.archive.restore import restore_home, restore_into  # noqa: PLC0415 - likewise
+    from helamem.streams.log.generation import specs_in  # noqa: PLC0415 - likewise
+
+    async with await ArchiveLog.open(archive, TOPICS) as source:
+        specs = await specs_in(source, TOPICS)
+        if not kafka:
+            return await restore_home(source, specs, home, renumber=renumber, on_progress=on_progress)
+        await _make_topics(specs)
+        async with kafka_log() as log:
+            return await restore_into(source, specs, log, renumber=renumber, on_progress=on_progress)
+
+
+async def _make_topics(specs: Sequence[TopicSpec]) -> None:
+    """Make the topics that are missing in Kafka.
+
+    Raises:
+        BadInput: Kafka has another generation of them.
+    """
+    from helamem.streams.config import load_config  # noqa: PLC0415 - it imports aiokafka
+    from helamem.streams.log.kafka_generations import generations  # noqa: PLC0415 - likewise
+    from helamem.streams.log.kafka_topics import apply_topics  # noqa: PLC0415 - likewise
+
+    quiet_clients()
+    config = load_config()
+    number = specs[0].generation
+    for one in await generations(config.kafka()):
+        if one.number != number:
+            raise BadInput(
+                f"Kafka at {config.kafka_servers} has generation {one.number} of the topics and the archive is of"
+                f" generation {number}; restore into a Kafka without them, or delete them there"
+            )
+    await apply_topics(config.kafka(), specs, config.kafka_replication)

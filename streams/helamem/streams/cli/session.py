@@ -1,0 +1,188 @@
+"""A command's work in a home: opened, brought up to date, closed, with patience for what is away."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from helamem.schemas.errors import BadInput, RetryLater
+from helamem.schemas.topics import CHECKPOINTS, DEAD_LETTERS, EFFECTS
+from helamem.streams.backoff import Stopped
+from helamem.streams.cli.commands import check_space
+from helamem.streams.cli.output import say
+from helamem.streams.cli.progress import bar
+from helamem.streams.cli.tracing import tracing
+
+if TYPE_CHECKING:  # they import the engine and the embedder
+    from helamem.streams.async_memory import AsyncMemory
+    from helamem.streams.metrics import Metrics
+    from helamem.streams.pump import Progress
+
+PATIENCE_S = 3.0
+"""How long a command goes on trying while the store or the disk refuses, before it gives up."""
+_GROUPS = ("encoding", "co-activation", "consolidation")
+_NAMED_SPACES = 5
+_NOT_PROCESSED = {DEAD_LETTERS.name, CHECKPOINTS.name, EFFECTS.name}
+"""Topics that people and auditors read, and what is looked up."""
+
+T = TypeVar("T")
+
+
+class Session:
+    """One command's use of a memory; made by `opened`."""
+
+    def __init__(self, memory: AsyncMemory, patience: Patience) -> None:
+        self.memory = memory
+        self._patience = patience
+
+    async def catch_up(self) -> Counter[str]:
+        """Process the rest of the log, with a progress bar, and return what was counted.
+
+        Raises:
+            RetryLater: The store or the log stayed away.
+        """
+        instance = self.memory.instance
+        before = Counter(instance.counts)
+        applied = await self.positions()
+        total = sum(end - applied.get(str(partition), end) for partition, end in (await instance.ends()).items())
+        done = 0
+        with bar("processing") as advance:
+
+            def on_progress(progress: Progress) -> None:
+                nonlocal done
+                done += progress.records
+                self._patience.renew()
+                advance(done, max(done, total))
+
+            with suppress(Stopped):  # patience is exhausted: said below
+                await self.memory.process(on_progress)
+        if self._patience.exhausted is not None:
+            raise RetryLater(
+                f"{self._patience.exhausted}; what is in the log is safe, and the same command goes on from here"
+            )
+        return Counter(instance.counts) - before
+
+    async def positions(self) -> dict[str, int]:
+        """Return how far each partition that is processed has been applied."""
+        store = self.memory.instance.store
+        partitions = [p for p in await self.memory.instance.ends() if p.topic not in _NOT_PROCESSED]
+        applied = {str(partition): 0 for partition in partitions}
+        for group in _GROUPS:
+            for partition, checkpoint in (await store.load_checkpoints(group)).items():
+                applied[str(partition)] = checkpoint.position.offset
+        return applied
+
+    async def known(self, space: str) -> str:
+        """Return the name of a space that exists.
+
+        Raises:
+            BadInput: There is none of that name; names some that there are.
+        """
+        check_space(space)
+        spaces = await self.memory.spaces()
+        if space not in spaces:
+            raise BadInput(f"there is no space {space} in {self.memory.instance.home.path}; {_some(sorted(spaces))}")
+        return space
+
+
+class Patience:
+    """How long something may stay away.
+
+    Args:
+        give_up: Called once, when it has been away for too long.
+        clock: Seconds, from any beginning.
+    """
+
+    def __init__(self, give_up: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._give_up = give_up
+        self._clock = clock
+        self._since: float | None = None
+        self.exhausted: RetryLater | None = None
+
+    def renew(self) -> None:
+        """Note that something was done."""
+        self._since = None
+
+    def note(self, error: RetryLater) -> None:
+        """Note that something is away."""
+        now = self._clock()
+        if self._since is None:
+            self._since = now
+        if self.exhausted is None and now - self._since >= PATIENCE_S:
+            self.exhausted = error
+            self._give_up()
+
+
+@asynccontextmanager
+async def opened(
+    home: Path,
+    *,
+    create: bool = False,
+    on_retry: Callable[[RetryLater], None] | None = None,
+    metrics: Metrics | None = None,
+) -> AsyncIterator[Session]:
+    """Open a home for one command.
+
+    Args:
+        home: The directory.
+        create: Make it where there is none.
+        on_retry: Told what is away, each time it is tried again; without it, a command gives up in the end.
+        metrics: Where what is done is counted, or None.
+
+    Raises:
+        BadInput: There is no home.
+        ConfigurationError: Another process writes it, or a newer version made it.
+    """
+    from helamem.streams.async_memory import AsyncMemory  # noqa: PLC0415 - takes long
+    from helamem.streams.instance import Instance  # noqa: PLC0415 - takes long
+
+    instance: Instance | None = None
+
+    def give_up() -> None:
+        assert instance is not None  # only its pumps try again
+        instance.stop()
+
+    patience = Patience(give_up)
+    with tracing("sqlite") as traced:
+        instance = await Instance.open(
+            home, create=create, on_retry=on_retry or patience.note, metrics=metrics, tracing=traced
+        )
+        async with AsyncMemory(instance) as memory:
+            yield Session(memory, patience)
+
+
+def in_home(home: Path, work: Callable[[Session], Awaitable[T]], *, create: bool = False, process: bool = False) -> T:
+    """Return what `work` returns with an opened home.
+
+    Args:
+        home: The directory.
+        work: What to do.
+        create: Make the home where there is none.
+        process: Process the rest of the log first.
+    """
+
+    async def run() -> T:
+        async with opened(home, create=create) as session:
+            if process:
+                report(await session.catch_up())
+            return await work(session)
+
+    return asyncio.run(run())
+
+
+def report(counts: Counter[str]) -> None:
+    """Tell a person of records that could not be processed."""
+    if count := counts["dead-lettered"]:
+        say(f"records put aside because they could not be processed: {count}; see: helamem dead-letters list")
+
+
+def _some(spaces: list[str]) -> str:
+    if not spaces:
+        return "it holds no memories yet: ingest some first"
+    more = len(spaces) - _NAMED_SPACES
+    return f"there are {', '.join(spaces[:_NAMED_SPACES])}{f' and {more} more' if more > 0 else ''}"

@@ -1,0 +1,115 @@
+"""`helamem snapshot`: states of large spaces, kept so that questions about the past are answered in seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from helamem.schemas.errors import RetryLater
+from helamem.schemas.times import format_ms
+from helamem.streams.cli.commands import DEFAULT_HOME, HomeOption, JsonOption, add
+from helamem.streams.cli.output import say, show, table
+from helamem.streams.cli.progress import Advance, bar
+
+if TYPE_CHECKING:  # it imports the engine
+    from helamem.streams.snapshots.taking import Taker
+
+_LOOK_EVERY_S = 5.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    add(app, "snapshot", snapshot, "helamem snapshot --key archiver.pem --follow")
+
+
+def snapshot(
+    *,
+    every: Annotated[
+        int, typer.Option("--every", metavar="RECORDS", min=1, help="Records of a space between two snapshots.")
+    ] = 10_000,
+    keep: Annotated[
+        int,
+        typer.Option("--keep", min=1, help="How many of all, of every second one, of every fourth, and so on."),
+    ] = 2,
+    key: Annotated[
+        Path | None,
+        typer.Option("--key", help="Private key that signs; see helamem audit keygen.", show_default="none"),
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on until Ctrl-C or SIGTERM.")] = False,
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
+) -> None:
+    """Keep the state of large spaces as it was, so that recall --as-of TIME --state need not replay all of their past.
+
+    A space gets a snapshot whenever it has grown by so many records; one with fewer needs none. The further back, the
+    fewer are kept. The home may be in use: its log is only read. Snapshots may be removed at any time.
+    """
+    taker = asyncio.run(_snapshot(home, every, keep, key, follow=follow))
+    kept = [one.manifest for one in taker.snapshots.kept()]
+    answer = {
+        "taken": taker.taken,
+        "kept": [
+            {
+                "space": one.state.space,
+                "records": one.records,
+                "digest": one.digest,
+                "signed_by": one.public_key,
+                "taken_at": format_ms(one.taken_at),
+                "size_bytes": one.size_bytes,
+                "positions": one.state.positions,
+            }
+            for one in kept
+        ],
+    }
+    rows = [
+        (one.state.space, one.records, format_ms(one.taken_at), (one.public_key or "")[:16] or "nobody", one.digest)
+        for one in kept
+    ]
+    columns = ("space", "records", "taken", "signed by", "digest")
+    drawn = table(f"{taker.taken} taken, {len(kept)} kept", columns, rows, right=("records",))
+
+    def people(console: Console) -> None:
+        if kept:
+            console.print(drawn)
+        else:
+            console.print(f"no space has {every:,} records yet; the past of smaller ones is replayed when asked for")
+
+    show(answer, people, as_json=json)
+
+
+async def _snapshot(home: Path, every: int, keep: int, key: Path | None, *, follow: bool) -> Taker:
+    from helamem.streams.audit.keys import load_private  # noqa: PLC0415 - it imports cryptography
+    from helamem.streams.snapshots.taking import Schedule, Taker  # noqa: PLC0415 - it imports the engine
+
+    signer = None if key is None else load_private(key)
+    with Taker(home, Schedule(every=every, keep=keep), key=signer) as taker, bar("replaying") as advance:
+        if not follow:
+            await taker.catch_up(advance)
+            return taker
+        loop, this = asyncio.get_running_loop(), asyncio.current_task()
+        assert this is not None  # `asyncio.run` has made it
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, this.cancel)  # what was begun goes on the next time
+        say(f"taking snapshots of {home}; stop with Ctrl-C or SIGTERM")
+        with suppress(asyncio.CancelledError):
+            await _follow(taker, advance)
+        return taker
+
+
+async def _follow(taker: Taker, advance: Advance) -> None:
+    waiting_for = ""
+    while True:
+        try:
+            await taker.catch_up(advance)
+            waiting_for = ""
+        except RetryLater as error:
+            if str(error) != waiting_for:
+                waiting_for = str(error)
+                say(f"waiting: {error}")
+        await asyncio.sleep(_LOOK_EVERY_S)

@@ -1,0 +1,217 @@
+"""`helamem topics`: what the fleet needs in Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from helamem.streams.cli.commands import EXIT_PROBLEM, JsonOption
+from helamem.streams.cli.kafka import kafka_log, quiet_clients
+from helamem.streams.cli.output import say, show, table
+
+if TYPE_CHECKING:  # they import aiokafka
+    from helamem.schemas.settings import Settings
+    from helamem.streams.config import Config
+    from helamem.streams.log.kafka_generations import Generation
+    from helamem.streams.log.kafka_topics import TopicState
+
+APPLY = "make what is missing with: helamem topics apply"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group of commands."""
+    group = typer.Typer(
+        no_args_is_help=True, rich_markup_mode="markdown", help="Look at topics in Kafka and make them."
+    )
+    group.command("show", epilog="Example: helamem topics show")(look)
+    group.command("apply", epilog="Example: helamem topics apply")(apply)
+    group.command("migrate", epilog="Example: helamem topics migrate --partitions 8")(migrate)
+    app.add_typer(group, name="topics", epilog="Example: helamem topics apply")
+
+
+def look(*, json: JsonOption = False) -> None:
+    """Show each topic as Kafka has it: partitions, replicas, what is not as it should be, and all generations.
+
+    A fault keeps the product from working; a difference may be meant so. The exit code is 1 where a topic or the
+    settings are missing, or a topic has a fault.
+    """
+    from helamem.streams.config import load_config  # noqa: PLC0415 - it imports aiokafka
+    from helamem.streams.log.kafka_generations import generations, in_use  # noqa: PLC0415 - likewise
+    from helamem.streams.log.kafka_topics import topic_states  # noqa: PLC0415 - likewise
+
+    quiet_clients()
+    config = load_config()
+
+    async def ask() -> tuple[list[TopicState], list[Generation], list[str] | None]:
+        kafka = config.kafka()
+        states, found = await topic_states(kafka, await in_use(kafka)), await generations(kafka)
+        if any(state.faults or not state.partitions for state in states):
+            return states, found, None
+        return states, found, await _ungoverned()
+
+    states, found, ungoverned = asyncio.run(ask())
+    described = [{"generation": one.number, "partitions": one.partitions, "state": one.state} for one in found]
+    _show(config, states, {"partitions_without_settings": ungoverned, "generations": described}, as_json=json)
+    missing = [state.name for state in states if not state.partitions]
+    faults = [f"{state.name} {fault}" for state in states for fault in state.faults]
+    for fault in faults:
+        say(fault)
+    if missing:
+        say(f"missing: {', '.join(missing)}; {APPLY}")
+    if ungoverned:
+        say(f"no settings stand in {', '.join(ungoverned)}; {APPLY}")
+    if missing or faults or ungoverned:
+        raise typer.Exit(EXIT_PROBLEM)
+
+
+def apply(*, json: JsonOption = False) -> None:
+    """Make the topics that are missing, and put the default settings into a log that has none.
+
+    Nothing that is there is changed, grown or deleted, so it may be repeated at will. With the configured embedder
+    begins what every worker of this log must use.
+    """
+    from helamem.streams.config import load_config  # noqa: PLC0415 - it imports aiokafka
+    from helamem.streams.log.kafka_generations import in_use  # noqa: PLC0415 - likewise
+    from helamem.streams.log.kafka_topics import apply_topics  # noqa: PLC0415 - likewise
+
+    quiet_clients()
+    config = load_config()
+
+    async def make() -> tuple[list[TopicState], bool]:
+        kafka = config.kafka()
+        states = await apply_topics(kafka, await in_use(kafka), config.kafka_replication)
+        return states, await _govern(config)
+
+    states, applied = asyncio.run(make())
+    _show(config, states, {"settings_applied": applied}, as_json=json)
+
+
+def migrate(
+    *,
+    partitions: Annotated[
+        int | None,
+        typer.Option("--partitions", min=1, help="How many each topic is to have.", show_default=False),
+    ] = None,
+    give_up: Annotated[
+        bool, typer.Option("--cancel", help="Give up a migration that was not finished: records are taken again.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Move all topics to another number of partitions: a new generation, copied from the one in use.
+
+    Stop producers, let workers finish, stop them, then run this, with the configuration of the workers: the store goes
+    on from the new generation without folding anything again. From the first step on until the end no topic takes
+    records. Stopped or killed, it goes on where it was when it is run again. The old topics are left as they are,
+    sealed; delete them with Kafka's own tools when nobody needs them any more.
+
+    Exit codes: 0 done, 1 somebody is still at work, something is not processed yet, or Kafka or the store is away,
+    2 bad usage, or the topics are not as they should be.
+    """
+    from helamem.processors.embedder.choose import choose_embedder  # noqa: PLC0415 - it imports arrays
+    from helamem.streams.config import load_config  # noqa: PLC0415 - it imports aiokafka
+    from helamem.streams.fleet.worker import open_store  # noqa: PLC0415 - it imports the engine
+    from helamem.streams.migrate.migration import Migrated, cancel  # noqa: PLC0415 - it imports aiokafka
+    from helamem.streams.migrate.migration import migrate as move  # noqa: PLC0415 - likewise
+
+    if (partitions is None) != give_up:
+        raise typer.BadParameter("give one of --partitions, to migrate, and --cancel, to give a migration up")
+    quiet_clients()
+    config = load_config()
+    if partitions is None:
+        number = asyncio.run(cancel(config.kafka(), session_timeout_s=config.session_timeout_s))
+        show({"generation": number}, lambda console: console.print(f"generation {number} is in use"), as_json=json)
+        return
+    wanted = partitions
+
+    async def run() -> Migrated:
+        async with open_store(config, choose_embedder(config.embedder)) as store:
+            return await move(
+                config.kafka(),
+                store,
+                wanted,
+                replication=config.kafka_replication,
+                session_timeout_s=config.session_timeout_s,
+                tell=say,
+            )
+
+    done = asyncio.run(run())
+    rows = sorted(done.records.items())
+    title = f"generation {done.generation} is in use, with {done.partitions} partitions"
+    show(
+        {
+            "generation": done.generation,
+            "partitions": done.partitions,
+            "records": done.records,
+            "appended": done.appended,
+        },
+        lambda console: console.print(table(title, ("topic", "records"), rows, right=("records",))),
+        as_json=json,
+    )
+
+
+async def _ungoverned() -> list[str]:
+    from helamem.streams.settings_log import without_settings  # noqa: PLC0415 - it imports arrays
+
+    async with kafka_log() as log:
+        return [str(partition) for partition in await without_settings(log)]
+
+
+async def _govern(config: Config) -> bool:
+    """Append settings where they are missing, and return whether they were."""
+    from helamem.streams.home import wall_clock_ms  # noqa: PLC0415 - only needed here
+    from helamem.streams.settings_log import (  # noqa: PLC0415 - it imports arrays
+        apply_settings,
+        settings_in_force,
+        without_settings,
+    )
+
+    async with kafka_log() as log:
+        if not await without_settings(log):
+            return False
+        # Some partitions may have them, where Kafka failed in the middle: those are given the same ones again.
+        await apply_settings(log, await settings_in_force(log, {}) or _defaults(config), wall_clock_ms)
+        return True
+
+
+def _defaults(config: Config) -> Settings:
+    from helamem.schemas.settings import EncodingSettings, Settings  # noqa: PLC0415 - only needed here
+
+    return Settings(encoding=EncodingSettings(embedder=config.embedder))
+
+
+def _show(config: Config, states: list[TopicState], more: dict[str, Any], *, as_json: bool) -> None:
+    answer = {
+        "topics": [
+            {
+                "name": state.name,
+                "partitions": state.partitions,
+                "replication": state.replication,
+                "faults": state.faults,
+                "differences": state.differences,
+                "created": state.created,
+            }
+            for state in states
+        ]
+    } | more
+
+    def people(console: Console) -> None:
+        rows = [
+            (
+                state.name,
+                state.partitions or "missing",
+                state.replication,
+                "\n".join((*state.faults, *state.differences)) or ("created" if state.created else "as it should be"),
+            )
+            for state in states
+        ]
+        title = f"Kafka at {config.kafka_servers}"
+        console.print(
+            table(title, ("topic", "partitions", "replicas", "state"), rows, right=("partitions", "replicas"))
+        )
+        for one in more.get("generations", ()):
+            console.print(f"generation {one['generation']}: {one['partitions']} partitions, {one['state']}")
+
+    show(answer, people, as_json=as_json)

@@ -1,0 +1,220 @@
+"""Configuration of the fleet: from the environment (`HELAMEM_…`) and from a file, with secrets kept out of sight."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from msgspec import Struct
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from helamem.processors.embedder.choose import DEFAULT as DEFAULT_EMBEDDER
+from helamem.processors.store.qdrant_settings import QdrantSettings, Quantization
+from helamem.schemas.errors import BadInput
+from helamem.streams.log.kafka_settings import Compression, KafkaSettings, SaslMechanism, SecurityProtocol
+
+PREFIX = "HELAMEM_"
+FILE_VARIABLE = "HELAMEM_CONFIG"
+DEFAULT_FILE = Path("helamem.toml")
+HIDDEN = "(set, not shown)"
+_OF_OTHERS = tuple(f"{PREFIX}{name}" for name in ("TEST_", "REQUIRE_", "FIRE", "OPENAI_", "ASYNCAPI_"))
+_CREDENTIALS = re.compile(r"(?<=//)[^/?#]*@")
+"""User and password in an address."""
+
+
+class Config(BaseSettings):
+    """What a worker or a tool of the fleet is told from outside."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    kafka_servers: str = Field("localhost:9092", description="Kafka brokers, host:port, several separated by commas.")
+    kafka_security: SecurityProtocol = Field("PLAINTEXT", description="How to talk to Kafka.")
+    kafka_ca_file: Path | None = Field(None, description="Certificates (PEM) that may sign the brokers' own.")
+    kafka_cert_file: Path | None = Field(None, description="This client's certificate (PEM).")
+    kafka_key_file: Path | None = Field(None, description="Its key (PEM).")
+    kafka_key_password: SecretStr | None = Field(None, description="Password of the key.")
+    kafka_sasl_mechanism: SaslMechanism = Field("PLAIN", description="How to log in to Kafka.")
+    kafka_username: str | None = Field(None, description="User name at Kafka.")
+    kafka_password: SecretStr | None = Field(None, description="Password at Kafka.")
+    kafka_compression: Compression = Field("none", description="How appended batches are packed.")
+    kafka_replication: int = Field(1, ge=1, description="Replicas of topics that `helamem topics apply` makes.")
+    store: Literal["process", "qdrant"] = Field(
+        "process", description="process: `helamem store` on this machine. qdrant: a Qdrant server."
+    )
+    store_home: Path = Field(Path("helamem-home"), description="Home that `helamem store` serves.")
+    qdrant_url: str = Field("http://localhost:6333", description="Address of the Qdrant server.")
+    qdrant_api_key: SecretStr | None = Field(None, description="Its API key.")
+    qdrant_prefix: str = Field("helamem", min_length=1, description="Beginning of the names of our collections.")
+    qdrant_grpc_port: int = Field(6334, ge=1, le=65535, description="Its port for gRPC, by which all calls go.")
+    qdrant_timeout_s: int = Field(10, ge=1, description="Seconds after which a call counts as failed.")
+    qdrant_replication: int = Field(1, ge=1, description="Replicas of each shard of our collections.")
+    qdrant_write_consistency: int | None = Field(
+        None, ge=1, description="Replicas that have to confirm a write; unset, more than half of them."
+    )
+    qdrant_payload_on_disk: bool = Field(
+        default=True, description="Whether payloads are read from disk when asked for."
+    )
+    qdrant_quantization: Quantization = Field(
+        "none", description="Smaller copies of vectors to search by; results are scored by the vectors themselves."
+    )
+    embedder: str = Field(DEFAULT_EMBEDDER, description="What embeds; must be the one in the log's settings.")
+    session_timeout_s: float = Field(
+        10.0, ge=1, description="A worker that is silent for so long loses its partitions."
+    )
+    edge_interval_s: float = Field(
+        0.25,
+        ge=0,
+        le=60,
+        description="Seconds within which the edges of a memory are written once, however often used.",
+    )
+    effects_index: Path | None = Field(
+        None, description="File in which a worker finds again what models answered; unset, it reads that at each start."
+    )
+    batch_records: int = Field(1000, ge=1, le=100_000, description="Most records in one batch.")
+
+    metrics_port: int | None = Field(
+        None, ge=0, le=65535, description="Port for /metrics, /live and /ready; without one there are none."
+    )
+    metrics_host: str = Field("127.0.0.1", description="Address at which they are answered.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="What processes log to their standard error; info says what an operator should know."
+    )
+    traces: Literal["off", "otlp"] = Field(
+        "off", description="otlp: traces go to the collector that the OTEL_… variables name; needs helamem[otel]."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file())
+
+    def kafka(self) -> KafkaSettings:
+        """Return how to reach Kafka.
+
+        Raises:
+            ConfigurationError: The settings contradict each other.
+        """
+        return KafkaSettings(
+            bootstrap_servers=self.kafka_servers,
+            security_protocol=self.kafka_security,
+            tls_ca_file=self.kafka_ca_file,
+            tls_cert_file=self.kafka_cert_file,
+            tls_key_file=self.kafka_key_file,
+            tls_key_password=_secret(self.kafka_key_password),
+            sasl_mechanism=self.kafka_sasl_mechanism,
+            sasl_username=self.kafka_username,
+            sasl_password=_secret(self.kafka_password),
+            compression=self.kafka_compression,
+        )
+
+    def qdrant(self) -> QdrantSettings:
+        """Return how our collections on a Qdrant server are kept.
+
+        Raises:
+            ConfigurationError: The settings contradict each other.
+        """
+        return QdrantSettings(
+            replication=self.qdrant_replication,
+            write_consistency=self.qdrant_write_consistency,
+            payload_on_disk=self.qdrant_payload_on_disk,
+            quantization=self.qdrant_quantization,
+        )
+
+
+class Setting(Struct, frozen=True, kw_only=True):
+    """One setting as `helamem config` shows it."""
+
+    name: str
+    value: str | None
+    """In words; secrets are `HIDDEN`."""
+    source: str
+    """The variable, the file, or `default`."""
+    description: str
+
+
+def config_file(environment: Mapping[str, str] = os.environ) -> Path:
+    """Return where the file is looked for; it need not be there unless it was named."""
+    return Path(environment.get(FILE_VARIABLE, DEFAULT_FILE))
+
+
+def load_config() -> Config:
+    """Return the configuration in force.
+
+    Raises:
+        BadInput: A value is not valid, a name is unknown, or the named file is not there or not TOML.
+    """
+    named = os.environ.get(FILE_VARIABLE)
+    if named is not None and not Path(named).is_file():
+        raise BadInput(f"there is no file {named}, which {FILE_VARIABLE} names; check the path")
+    known = {PREFIX + name.upper() for name in Config.model_fields}
+    elsewhere = {FILE_VARIABLE, "HELAMEM_HOME", "HELAMEM_MASTER_KEY"}
+    for variable in sorted(os.environ):
+        if variable.startswith(PREFIX) and variable not in known | elsewhere and not _of_others(variable):
+            raise BadInput(f"{variable} is no setting; `helamem config` lists those that there are")
+    try:
+        return Config()
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            raise BadInput(
+                f"{name} in {config_file()} is no setting; `helamem config` lists those that there are"
+            ) from None
+        raise BadInput(f"the setting {name} is not valid: {first['msg']}; it comes from {source_of(name)}") from None
+    except ValueError as error:
+        raise BadInput(f"{config_file()} is not TOML: {error}") from None
+
+
+def describe(config: Config) -> list[Setting]:
+    """Return every setting with its value and where that came from."""
+    return [
+        Setting(
+            name=name,
+            value=_shown(getattr(config, name)),
+            source=source_of(name),
+            description=field.description or "",
+        )
+        for name, field in Config.model_fields.items()
+    ]
+
+
+def source_of(name: str) -> str:
+    """Return where a setting comes from."""
+    if name in EnvSettingsSource(Config)():
+        return PREFIX + name.upper()
+    if name in TomlConfigSettingsSource(Config, config_file())():
+        return str(config_file())
+    return "default"
+
+
+def _of_others(variable: str) -> bool:
+    """Return whether a variable belongs to the tests or to an embedder, which look for theirs themselves."""
+    return variable.startswith(_OF_OTHERS)
+
+
+def _secret(value: SecretStr | None) -> str | None:
+    return None if value is None else value.get_secret_value()
+
+
+def _shown(value: Any) -> str | None:
+    if value is None:
+        return None
+    return HIDDEN if isinstance(value, SecretStr) else _CREDENTIALS.sub(f"{HIDDEN}@", str(value))

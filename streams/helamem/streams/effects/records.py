@@ -1,0 +1,84 @@
+"""What a model answered as a record of `helamem.effects`, and back."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from helamem.processors.answers import Answered, Asked
+from helamem.schemas.errors import Poison
+from helamem.schemas.events import ModelAnswered
+from helamem.schemas.ids import answer_id
+from helamem.schemas.records import NewRecord, Record
+from helamem.schemas.topics import EFFECTS
+from helamem.schemas.wire import Event, decode, encode
+from helamem.streams.log.partitioner import partition_of
+
+SPACE = "helamem/effects"
+"""Subject of recorded answers: the same text of two spaces is one question."""
+_NUMBER_BYTES = 4
+
+
+class Found(NamedTuple):
+    """A recorded answer."""
+
+    id: str
+    model: str
+    content: bytes
+
+
+def answer_record(asked: Asked, answered: Answered, time_ms: int) -> NewRecord:
+    """Return the record of an answer; its id follows from the question alone."""
+    embedding = asked.kind == "embedding"
+    event = Event(
+        id=asked.id,
+        source="helamem/effects",
+        space=SPACE,
+        time_ms=time_ms,
+        data=ModelAnswered(
+            kind=asked.kind,
+            model=asked.model,
+            version=answered.version,
+            prompt_hash=asked.prompt_hash,
+            input_hash=asked.input_hash,
+            answer=base64.b64encode(answered.content).decode() if embedding else answered.content.decode(),
+        ),
+    )
+    return NewRecord(topic=EFFECTS.name, key=asked.input_hash.encode(), value=encode(event))
+
+
+def found_in(record: Record, partitions: int) -> Found | None:
+    """Return the answer that a record holds, or None where it holds none: whoever reads it passes over the same ones.
+
+    Args:
+        record: From the topic of effects.
+        partitions: How many that has.
+    """
+    try:
+        event = decode(record.value)
+    except Poison:
+        return None
+    data = event.data
+    if not isinstance(data, ModelAnswered):
+        return None
+    if event.id != answer_id(data.kind, data.model, data.prompt_hash, data.input_hash):
+        return None
+    # Which of two answers came first is known only where all of one key stand in one partition.
+    if record.key != data.input_hash.encode() or partition_of(record.key, partitions) != record.partition:
+        return None
+    content = data.answer.encode() if data.kind != "embedding" else _numbers(data.answer)
+    return None if content is None else Found(event.id, data.model, content)
+
+
+def _numbers(text: str) -> bytes | None:
+    try:
+        content = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    if not content or len(content) % _NUMBER_BYTES:
+        return None
+    return content if math.isfinite(float(np.frombuffer(content, dtype="<f4").sum(dtype=np.float64))) else None

@@ -1,0 +1,116 @@
+"""The library: a memory in a directory of this machine.
+
+    from helamem.streams.embedded import Memory, Message
+
+    with Memory.open("home") as memory:
+        memory.append([Message(space="acme/mira", conversation="1", speaker="Mira", text="I moved to Bergen.")])
+        memory.process()
+        for hit in memory.recall("acme/mira", "Where does Mira live?").hits:
+            print(hit.text)
+
+`AsyncMemory` has the same methods as coroutines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from functools import update_wrapper
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+from helamem.processors.embedder.port import Embedder
+from helamem.processors.forgetting.policy import Forgettable, ForgettingPolicy
+from helamem.processors.recall.recall import Hit
+from helamem.schemas.settings import Settings
+from helamem.streams.async_memory import AsyncMemory, Message, Recalled
+from helamem.streams.metrics.registry import Metrics
+from helamem.streams.tracing.untraced import UNTRACED, Untraced
+
+__all__ = ["AsyncMemory", "Forgettable", "ForgettingPolicy", "Hit", "Memory", "Message", "Recalled"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _waiting(
+    method: Callable[Concatenate[AsyncMemory, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Memory, P], T]:
+    """Return a method of `Memory` that waits for the coroutine of the same method of `AsyncMemory`."""
+
+    def call(self: Memory, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._wait(method(self._memory, *args, **kwargs))
+
+    return update_wrapper(call, method)
+
+
+class Memory:
+    """The same as `AsyncMemory` without async: it runs one in a thread of its own. A context manager."""
+
+    def __init__(self, memory: AsyncMemory, loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
+        self._memory = memory
+        self._loop = loop
+        self._thread = thread
+
+    @classmethod
+    def open(
+        cls,
+        home: Path | str,
+        *,
+        create: bool = True,
+        settings: Settings | None = None,
+        embedder: Embedder | None = None,
+        metrics: Metrics | None = None,
+        tracing: Untraced = UNTRACED,
+    ) -> Self:
+        """Open a home, or make it; see `Instance.open` for arguments and errors."""
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever, name="helamem", daemon=True)
+        thread.start()
+        opening = AsyncMemory.open(
+            home, create=create, settings=settings, embedder=embedder, metrics=metrics, tracing=tracing
+        )
+        try:
+            memory = asyncio.run_coroutine_threadsafe(opening, loop).result()
+        except BaseException:
+            _end(loop, thread)
+            raise
+        return cls(memory, loop, thread)
+
+    append = _waiting(AsyncMemory.append)
+    process = _waiting(AsyncMemory.process)
+    recall = _waiting(AsyncMemory.recall)
+    reinforce = _waiting(AsyncMemory.reinforce)
+    facts = _waiting(AsyncMemory.facts)
+    edges = _waiting(AsyncMemory.edges)
+    turns = _waiting(AsyncMemory.turns)
+    spaces = _waiting(AsyncMemory.spaces)
+    digest = _waiting(AsyncMemory.digest)
+    forgettable = _waiting(AsyncMemory.forgettable)
+    forget = _waiting(AsyncMemory.forget)
+    restore = _waiting(AsyncMemory.restore)
+
+    def close(self) -> None:
+        """Release the home; a second call does nothing."""
+        if not self._loop.is_closed():
+            self._wait(self._memory.close())
+            _end(self._loop, self._thread)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+
+def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()

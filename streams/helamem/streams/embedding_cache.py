@@ -1,0 +1,91 @@
+"""A content-addressed cache of embeddings beside the log, so that a replay does not compute them again."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from helamem.processors.embedder.port import Embedder
+from helamem.schemas.errors import RetryLater
+from helamem.streams.keyed_file import KeyedFile
+
+_KEY_BYTES = 16
+
+
+class EmbeddingCache:
+    """An embedder that remembers every vector it gave. It may be thrown away at any time.
+
+    Args:
+        embedder: What computes the vectors that are not there yet.
+        path: The SQLite file; made when it is missing.
+        read_only: Look up only; what is missing is computed and not kept.
+    """
+
+    def __init__(self, embedder: Embedder, path: Path, *, read_only: bool = False) -> None:
+        self._embedder = embedder
+        self._read_only = read_only
+        self.name = embedder.name
+        self.quick = False  # it asks a file
+        self.dimension = embedder.dimension
+        self._file = KeyedFile(path, "the embedding cache", read_only=read_only)
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return one unit vector per text, shape (n, dimension); see `Embedder.embed`."""
+        keys = [cache_key(self.name, text) for text in texts]
+        known = self._file.look_up(list(dict.fromkeys(keys)))
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+        if missing:
+            vectors = self._embedder.embed(list(missing.values()))
+            computed = {key: vector.astype("<f4").tobytes() for key, vector in zip(missing, vectors, strict=True)}
+            if not self._read_only:
+                self._file.keep(computed)
+            known |= computed
+        if not keys:
+            return np.zeros((0, self.dimension), dtype=np.float32)
+        joined = np.frombuffer(b"".join(known[key] for key in keys), dtype="<f4")
+        return np.asarray(joined.reshape(len(keys), self.dimension), dtype=np.float32)
+
+    def close(self) -> None:
+        """Release the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def cache_key(embedder: str, text: str) -> bytes:
+    """Return under which key the cache keeps the vector that an embedder gives a text."""
+    return hashlib.blake2b(f"{embedder}\x00{text}".encode(), digest_size=_KEY_BYTES).digest()
+
+
+def forget_vectors(path: Path, keys: Collection[bytes]) -> None:
+    """Remove vectors from a cache, also from what its file keeps of deleted rows. Nobody else has it open.
+
+    Raises:
+        RetryLater: The file cannot be written.
+    """
+    if not path.exists():
+        return
+    file = sqlite3.connect(path, isolation_level=None)
+    try:
+        file.execute("BEGIN")
+        file.executemany("DELETE FROM contents WHERE key = ?", ((key,) for key in keys))
+        file.execute("COMMIT")
+        file.execute("VACUUM")
+        file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except sqlite3.OperationalError as error:
+        raise RetryLater(f"the embedding cache {path} cannot be written: {error}; free some space") from None
+    finally:
+        file.close()

@@ -1,0 +1,93 @@
+"""JSON lines: each line a message as plain data, or a whole event in its CloudEvents envelope.
+
+A plain message has `text`, `speaker` and `time`; `space` unless one is given for the file; `conversation` (default:
+the file's name), `message_id` (default: conversation and line number), `role` (default: user) and `data_subjects`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+from msgspec import UNSET
+
+from helamem.schemas.errors import BadInput, Poison
+from helamem.schemas.events import RecordDeadLettered, SettingsApplied, SubjectErased, Wordy
+from helamem.schemas.wire import MAX_RECORD_BYTES, Event, from_builtins
+from helamem.streams.ingest.incoming import BadLine, Incoming, message_event, record_of
+
+_PLAIN = frozenset({"space", "conversation", "message_id", "speaker", "role", "text", "time", "data_subjects"})
+
+
+def read_jsonl(path: Path, space: str | None) -> Iterator[Incoming | BadLine]:
+    """Yield what each line of a file holds; blank lines are passed over.
+
+    Args:
+        path: The file.
+        space: Where plain messages go that name no space of their own, or None.
+    """
+    read_bytes = 0
+    with path.open("rb") as file:
+        for number, (line, size) in enumerate(_lines(file), start=1):
+            read_bytes += size
+            if line is not None and not line.strip():
+                continue
+            try:
+                event = _event(line, path.stem, number, space)
+                yield Incoming(record=record_of(event), space=event.space, read_bytes=read_bytes)
+            except (Poison, BadInput) as error:
+                yield BadLine(line=number, reason=str(error), read_bytes=read_bytes)
+
+
+def _lines(file: Any) -> Iterator[tuple[bytes | None, int]]:
+    """Yield each line and its size; None for a line that is too long to be kept."""
+    limit = 2 * MAX_RECORD_BYTES  # a message of the greatest length may be longer in its file than in the log
+    while part := file.readline(limit):
+        size = len(part)
+        line: bytes | None = part
+        while len(part) == limit and not part.endswith(b"\n"):
+            part, line = file.readline(limit), None
+            size += len(part)
+        yield line, size
+
+
+def _foreign(event: Event) -> Event:
+    """Return an event that a file may bring: those that govern a log only helamem itself may write into it."""
+    if isinstance(event.data, SettingsApplied):
+        raise Poison("settings are not ingested; change them with: helamem settings --set NAME=VALUE", "type")
+    if isinstance(event.data, RecordDeadLettered):
+        raise Poison("dead letters are not ingested; ingest the record itself once it is mended", "type")
+    if isinstance(event.data, SubjectErased):
+        raise Poison("erasures are not ingested; ask for one with: helamem erase", "type")
+    if isinstance(event.data, Wordy) and event.data.sealed is not UNSET:
+        raise Poison("is not ingested: only a home seals words, with its own keys; leave it out", "data.sealed")
+    return event
+
+
+def _event(line: bytes | None, stem: str, number: int, space: str | None) -> Event:
+    if line is None:
+        raise Poison(f"the line is longer than {2 * MAX_RECORD_BYTES:,} bytes")
+    try:
+        data = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise Poison(f"not JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise Poison("not a JSON object")
+    if "specversion" in data:
+        return _foreign(from_builtins(data))
+    if unknown := sorted(data.keys() - _PLAIN):
+        raise Poison(f"is no field of a message; the fields are {', '.join(sorted(_PLAIN))}", unknown[0])
+    conversation = data.get("conversation", stem)
+    where = data.get("space", space)
+    if where is None:
+        raise Poison("is missing; name it in the line or with --space", "space")
+    if "time" not in data:
+        raise Poison("is missing", "time")
+    message = {
+        "conversation": conversation,
+        "message_id": data.get("message_id", f"{conversation}:{number}"),
+        **{field: data[field] for field in ("speaker", "role", "text", "data_subjects") if field in data},
+    }
+    return message_event(where, data["time"], message)

@@ -1,0 +1,260 @@
+"""Replay: a fresh projection from the log, with nothing written back and nobody called.
+
+A replay fills a home of its own; `rebuild` says how it folds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypedDict, TypeVar, Unpack
+
+from msgspec import structs
+
+from helamem.processors.coactivation.processor import CoActivation
+from helamem.processors.embedder.choose import choose_embedder, is_recorded
+from helamem.processors.embedder.port import Embedder
+from helamem.processors.encoding.processor import Encoding
+from helamem.processors.encoding.state import embedded_by
+from helamem.processors.port import Processor
+from helamem.processors.store.checkpoints import CheckpointFiles
+from helamem.processors.store.port import MemoryStore
+from helamem.schemas.errors import BadInput
+from helamem.schemas.settings import Settings
+from helamem.schemas.topics import TOPICS
+from helamem.streams.derived import Derived
+from helamem.streams.effects.replayed import Reading, replayed_vectors
+from helamem.streams.home import Asked, Home, wall_clock_ms
+from helamem.streams.log.generation import specs_in
+from helamem.streams.log.port import Log
+from helamem.streams.log.sqlite import SqliteLog
+from helamem.streams.moments import Vector, generation_in, moment, written
+from helamem.streams.rebuild import GROUPS, Only, Part, Replayed, part_of, rebuild, refold
+from helamem.streams.sealing.erasures import read_erased
+from helamem.streams.sealing.opening import opener
+from helamem.streams.settings_log import settings_at
+from helamem.streams.store_process.child import child_store
+
+if TYPE_CHECKING:
+    from helamem.streams.log.kafka_settings import KafkaSettings
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Wanted(TypedDict, total=False):
+    """What of a log is wanted; all of it, unless told otherwise."""
+
+    until: str | Vector | None
+    """Take what belongs to this moment (see `moments.moment`), or to these positions; None takes all."""
+    since: str | None
+    """Go on from this moment, at which a replay into the same home ended; None begins at the beginning."""
+    spaces: Sequence[str]
+    """Only what is of these spaces; none is all."""
+    only: Only | None
+    """Only this part, so that only this part of the digest is that of the log."""
+    embedder: Embedder | None
+    """What the settings in the log name, where it has to be put together by hand."""
+    re_embed: str | None
+    """Embed everything by the model of this name, whatever the log says; where that is a service, it is asked for what
+    it has not answered yet."""
+    keys: Path | None
+    """Directory of the keys that open sealed words; a home's own, unless told otherwise."""
+    on_progress: Callable[[int, int], None]
+    """Told how many records of how many were applied, first at the start."""
+    graphs: bool
+    """Whether to make the indexes that answer many questions faster, which takes its time; True unless told."""
+    seed: Callable[[Home], object] | None
+    """Puts an earlier state of the same log into a home without a store, from which to go on; it may block."""
+
+
+async def replay(source: Path, into: Path, **wanted: Unpack[Wanted]) -> Replayed:
+    """Rebuild the projection of one home in another directory.
+
+    The other directory becomes a home without a log of its own: it can be looked at, not written to. A replay that
+    was interrupted leaves it unfinished, and the same replay goes on with it.
+
+    Args:
+        source: The home whose log is read; it may be in use.
+        into: A new or empty directory, or one that the same replay left when it was interrupted.
+        wanted: See `Wanted`.
+
+    Raises:
+        BadInput: There is no such home, its log is empty, a moment is none, or `into` holds something else.
+        ConfigurationError: The log's embedder or rules are not those of this version.
+        MissingRecord: The log lacks what a model answered; `into` stays unfinished.
+    """
+    home = Home.look(source)
+    wanted.setdefault("keys", home.keys_path)
+    async with await SqliteLog.open(home.log_path, TOPICS, wall_clock_ms, read_only=True) as log:
+        return _proved(await _replay(log, into, rebuild, of=source, embeddings=home.embeddings_path, **wanted))
+
+
+async def restate(source: Path, into: Path, **wanted: Unpack[Wanted]) -> None:
+    """Rebuild a projection as `replay` does, with the same errors, and prove nothing: that would read all of it."""
+    home = Home.look(source)
+    wanted.setdefault("keys", home.keys_path)
+    async with await SqliteLog.open(home.log_path, TOPICS, wall_clock_ms, read_only=True) as log:
+        await _replay(log, into, refold, of=source, embeddings=home.embeddings_path, **wanted)
+
+
+async def replay_archive(archive: str, into: Path, **wanted: Unpack[Wanted]) -> Replayed:
+    """Rebuild the projection of an archived log, as `replay` does that of a home, with the same errors.
+
+    There is no cache in an archive, so a model on this machine embeds the texts anew; they are kept in `into`.
+
+    Args:
+        archive: A directory, or a URL such as `s3://bucket/path`.
+        into: A new or empty directory, or one that the same replay left when it was interrupted.
+        wanted: See `Wanted`.
+    """
+    from helamem.streams.archive.log import ArchiveLog  # noqa: PLC0415 - it imports cryptography
+
+    number = generation_in(wanted.get("until"))
+    async with await ArchiveLog.open(archive, TOPICS, generation=number) as log:
+        of = f"the log that {archive} is an archive of"
+        return _proved(await _replay(log, into, rebuild, of=of, embeddings=None, **wanted))
+
+
+async def replay_kafka(into: Path, settings: KafkaSettings, **wanted: Unpack[Wanted]) -> Replayed:
+    """Rebuild the projection of the fleet's log, as `replay` does that of a home, with the same errors.
+
+    The fleet may be at work; what is appended meanwhile is left out. Of several generations it is the one in use, or
+    the one that the positions of `until` name, where that is still there. Texts are embedded as of an archive.
+
+    Args:
+        into: A new or empty directory, or one that the same replay left when it was interrupted.
+        settings: How to reach Kafka.
+        wanted: See `Wanted`.
+    """
+    from helamem.streams.log.kafka_history import KafkaHistory  # noqa: PLC0415 - it imports aiokafka
+
+    async with KafkaHistory(settings) as history:
+        log = await history.at(generation_in(wanted.get("until")))
+        of = f"the log in Kafka at {settings.bootstrap_servers}"
+        return _proved(await _replay(log, into, rebuild, of=of, embeddings=None, **wanted))
+
+
+class _Done(NamedTuple, Generic[T]):
+    result: T
+    settings: Settings
+    asked: int
+    """Texts that a service was asked for."""
+
+
+def _proved(done: _Done[Replayed]) -> Replayed:
+    return structs.replace(done.result, settings=done.settings, asked=done.asked)
+
+
+class Work(Protocol[T_co]):
+    """What a replay does with a store: `rebuild`, or less."""
+
+    async def __call__(
+        self,
+        log: Log,
+        store: MemoryStore,
+        processors: Sequence[Processor],
+        part: Part,
+        derived: Derived,
+        *,
+        on_progress: Callable[[int, int], None] = ...,
+    ) -> T_co:
+        """Fold a part of a log into a store."""
+        ...
+
+
+async def _replay(
+    log: Log,
+    into: Path,
+    work: Work[T],
+    *,
+    of: Path | str,
+    embeddings: Path | None,
+    until: str | Vector | None = None,
+    since: str | None = None,
+    spaces: Sequence[str] = (),
+    only: Only | None = None,
+    embedder: Embedder | None = None,
+    re_embed: str | None = None,
+    keys: Path | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    graphs: bool = True,
+    seed: Callable[[Home], object] | None = None,
+) -> _Done[T]:
+    part = await part_of(log, until, spaces=spaces, only=only)
+    if (settings := await settings_at(log, part.moment)) is None:
+        place = f"the log of {of}" if isinstance(of, Path) else of
+        raise BadInput(f"{place} is empty; there is nothing to replay")
+    if re_embed is not None:
+        settings = embedded_by(settings, re_embed)
+    if since is not None:
+        _check_continues(into, part, await moment(log, since), since)
+    asked = Asked(
+        until=until if until is None or isinstance(until, str) else written(until),
+        since=since,
+        spaces=tuple(sorted(set(spaces))),
+        only=only,
+        embedder=re_embed,
+    )
+    erased = await read_erased(log)
+    unsealer = opener(keys, erased)
+    name = settings.encoding.embedder
+    if re_embed is not None or not is_recorded(name):
+        embedder = embedder or choose_embedder(name)
+    with Home.open(into) as target:
+        target.begin_projection(of, asked, settings, await specs_in(log, TOPICS))
+        if seed is not None and not target.store_path.exists():
+            await asyncio.to_thread(seed, target)
+        async with (
+            replayed_vectors(
+                Reading(log, part.ends, part.spaces),
+                embedder or name,
+                ask=re_embed is not None,
+                cache=None if re_embed is not None else embeddings,
+                own=target.embeddings_path,
+                index=target.effects_path,
+            ) as (vectors, kept),
+            child_store(target, dimension=vectors.dimension, language=settings.encoding.language) as child,
+        ):
+            processors = (
+                Encoding(
+                    child.store,
+                    vectors,
+                    settings,
+                    spaces=part.spaces,
+                    re_embed=re_embed is not None,
+                    unsealer=unsealer,
+                    erased=erased,
+                ),
+                CoActivation(child.store, settings, spaces=part.spaces),
+            )
+            derived = Derived(target.derived_path)
+            done = await child.serving(work(log, child.store, processors, part, derived, on_progress=on_progress))
+            if graphs:
+                await child.serving(child.store.optimize())
+        target.finish_projection()
+    return _Done(done, settings, 0 if kept is None else kept.kept)
+
+
+def _check_continues(into: Path, part: Part, since: Vector, text: str) -> None:
+    """Look whether a replay into a home ended at a moment, so that another can go on from there."""
+    if not into.is_dir() or not any(into.iterdir()):
+        raise BadInput(
+            f"a replay folds from the beginning of the log; --from {text} only goes on in a home that was replayed "
+            f"until then, and there is none at {into}"
+        )
+    home = Home.look(into)
+    if home.unfinished:  # the same command goes on, another is refused
+        return
+    kept = home.store_path / "checkpoints"
+    files = CheckpointFiles(kept) if kept.is_dir() else None  # it would be made, and here nothing is written
+    stands = {at: one.position.offset for group in GROUPS for at, one in (files.load(group) if files else {}).items()}
+    for partition, end in part.ends.items():
+        if stands.get(partition, 0) != since[partition]:
+            raise BadInput(
+                f"the replay in {into} ended at {partition}={stands.get(partition, 0)} and not at --from {text}, which "
+                f"is {partition}={since[partition]}; name the moment at which it ended, or another directory"
+            )
+        if end < since[partition]:
+            raise BadInput(f"--until lies before --from {text} in {partition}; a replay only goes forward")

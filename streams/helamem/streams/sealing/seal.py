@@ -1,0 +1,167 @@
+"""Sealing words with the keys of their data subjects, and opening them.
+
+From the keys of all subjects one key is derived, so the words open only while every one of them exists. The nonce is
+derived from the words and their event: the same event is sealed to the same bytes, which a repeated append needs, and
+a nonce never comes again with other words.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+from collections.abc import Collection, Sequence
+
+import orjson
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from helamem.processors.encoding.content import canonical, statement_id
+from helamem.processors.encoding.unsealing import Erased, NoKeys, words_of
+from helamem.schemas.errors import Poison
+from helamem.schemas.events import (
+    EVERYONE,
+    SEALED_TEXT,
+    ConversationMessage,
+    KnowledgeDistilled,
+    MemoryRecalled,
+    Sealed,
+    SealingKey,
+    Wordy,
+    subjects_of,
+)
+from helamem.schemas.ids import derived_id
+from helamem.schemas.traceparent import caused
+from helamem.schemas.wire import Event
+from helamem.streams.sealing.keys import KeyStore
+
+_NONCE_BYTES = 12
+
+
+class Sealer:
+    """Seals the words of events.
+
+    Args:
+        keys: Of the data subjects; those that are missing are made.
+        tenants: Whose words are sealed.
+    """
+
+    def __init__(self, keys: KeyStore, tenants: Collection[str]) -> None:
+        self._keys = keys
+        self._tenants = frozenset(tenants)
+
+    def seals(self, space: str) -> bool:
+        """Return whether words in this space are sealed."""
+        return space.partition("/")[0] in self._tenants
+
+    def seal(self, event: Event) -> Event:
+        """Return an event with its words sealed; one without words, or sealed already, as it is.
+
+        The ids of a fact follow from its words, so a sealed one gets others, which follow from the commitment.
+        """
+        data = event.data
+        if not isinstance(data, Wordy) or data.sealed is not UNSET or not self.seals(event.space):
+            return event
+        named = sorted(set(_subjects(data)))
+        current = [self._keys.current(event.space, subject) for subject in named]
+        key = _combined([one.key for one in current])
+        commitment = _hmac(_hmac(key, b"commitment"), _content(event.time_ms, data)).hex()
+        keys = tuple(SealingKey(subject=subject, key=one.id) for subject, one in zip(named, current, strict=True))
+        sealed = Sealed(keys=keys, ciphertext="=", commitment=commitment)
+        text = words_of(data)
+        if isinstance(data, MemoryRecalled):
+            data = replace(data, query=SEALED_TEXT, sealed=sealed)
+        else:
+            data = replace(data, text=SEALED_TEXT, sealed=sealed)
+        if isinstance(data, KnowledgeDistilled):
+            data = replace(data, fact_id=statement_id(event.space, data))
+            id_ = derived_id("distilled", data.hub, data.fact_id)
+            event = replace(event, id=id_, traceparent=caused(event.traceparent, id_))
+        ciphertext = _encrypt(key, text.encode(), _context(event))
+        return replace(event, data=replace(data, sealed=replace(sealed, ciphertext=ciphertext)))
+
+
+class Opener:
+    """Opens what was sealed; an `Unsealer`.
+
+    Args:
+        keys: Where the keys are, or None where there are none.
+        erased: What the log says was erased.
+    """
+
+    def __init__(self, keys: KeyStore | None, erased: Erased) -> None:
+        self._keys = keys
+        self._erased = erased
+
+    def open(self, event: Event) -> str | None:
+        """Return the words of an event, or None where they are erased; see `Unsealer.open`."""
+        data = event.data
+        assert isinstance(data, Wordy)
+        if data.sealed is UNSET:
+            return words_of(data)
+        if any(one.key in self._erased.keys for one in data.sealed.keys):
+            return None
+        if self._keys is None:
+            return NoKeys().open(event)
+        found = [self._keys.find(event.space, one.subject, one.key) for one in data.sealed.keys]
+        keys = [key for key in found if key is not None]
+        if len(keys) < len(found):
+            return None
+        key = _combined(keys)
+        text = _decrypt(key, data.sealed.ciphertext, _context(event))
+        if isinstance(data, MemoryRecalled):
+            opened: Wordy = replace(data, query=text)
+        else:
+            opened = replace(data, text=text)
+        expected = _hmac(_hmac(key, b"commitment"), _content(event.time_ms, opened)).hex()
+        if not hmac.compare_digest(expected, data.sealed.commitment):
+            raise Poison("does not commit to the words that are sealed", "data.sealed.commitment")
+        return text
+
+
+def _subjects(data: Wordy) -> Sequence[str]:
+    match data:
+        case ConversationMessage():
+            return subjects_of(data)
+        case KnowledgeDistilled():
+            return (EVERYONE,) if data.data_subjects is UNSET else data.data_subjects
+        case MemoryRecalled():  # a question may say anything about anybody
+            return (EVERYONE,)
+
+
+def _content(time_ms: int, data: Wordy) -> bytes:
+    """Return what a commitment is made to; equal for equal content, whatever event brings it."""
+    match data:
+        case ConversationMessage():
+            return canonical(data, time_ms)
+        case KnowledgeDistilled():
+            return orjson.dumps([data.kind, data.text])
+        case MemoryRecalled():
+            return orjson.dumps([data.query])
+
+
+def _context(event: Event) -> bytes:
+    """Return what sealed words belong to: elsewhere they do not open."""
+    return orjson.dumps([event.space, event.data.event_type, event.id])
+
+
+def _combined(keys: Sequence[bytes]) -> bytes:
+    return _hmac(b"helamem sealing 1", b"".join(keys))
+
+
+def _hmac(key: bytes, message: bytes) -> bytes:
+    return hmac.digest(key, message, "sha256")
+
+
+def _encrypt(key: bytes, plaintext: bytes, context: bytes) -> str:
+    nonce = _hmac(_hmac(key, b"nonce"), _hmac(key, context) + plaintext)[:_NONCE_BYTES]
+    return base64.b64encode(nonce + AESGCM(_hmac(key, b"words")).encrypt(nonce, plaintext, context)).decode()
+
+
+def _decrypt(key: bytes, ciphertext: str, context: bytes) -> str:
+    try:
+        raw = base64.b64decode(ciphertext, validate=True)
+        return AESGCM(_hmac(key, b"words")).decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], context).decode()
+    except (ValueError, InvalidTag):
+        raise Poison("was not sealed so for this event", "data.sealed.ciphertext") from None

@@ -1,0 +1,48 @@
+"""Whose words are sealed in a home, and with what that does not go together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from helamem.processors.embedder.choose import is_recorded
+from helamem.schemas.errors import BadInput, ConfigurationError
+from helamem.schemas.topics import TOPICS
+from helamem.streams.home import Home, wall_clock_ms
+from helamem.streams.log.sqlite import SqliteLog
+from helamem.streams.settings_log import settings_in_force
+
+
+async def seal_tenant(path: Path, tenant: str) -> tuple[str, ...]:
+    """Have the words of a tenant sealed in a home, which is made where there is none; return all such tenants.
+
+    Raises:
+        BadInput: The directory holds something else, or the home was filled by a replay.
+        ConfigurationError: Another process writes it, or a service embeds for it.
+    """
+    with Home.open(path) as home:
+        if home.projection_of is not None:
+            raise BadInput(f"{path} was filled by a replay and has no log of its own; seal {home.projection_of}")
+        if home.log_path.exists():
+            async with await SqliteLog.open(home.log_path, TOPICS, wall_clock_ms, read_only=True) as log:
+                settings = await settings_in_force(log, {})
+            if settings is not None:
+                check_embedder(home, settings.encoding.embedder)
+        if not home.sealed_tenants:
+            from helamem.streams.sealing.keys import make_keys  # noqa: PLC0415 - it imports cryptography
+
+            make_keys(home.keys_path)
+        home.seal_tenant(tenant)
+        return home.sealed_tenants
+
+
+def check_embedder(home: Home, name: str) -> None:
+    """Refuse a service that embeds for a home in which words are sealed: its answers are recorded, and are not.
+
+    Raises:
+        ConfigurationError: It is one.
+    """
+    if is_recorded(name):
+        raise ConfigurationError(
+            f"{name} embeds for the home {home.path}, and what a service answers stands in the log unsealed; to seal "
+            "words, begin a home with a model on this machine, such as wordllama"
+        )

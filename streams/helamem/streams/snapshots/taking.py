@@ -1,0 +1,211 @@
+"""Taking snapshots of large spaces: each goes on from the one before it by a replay, beside whoever uses the home.
+
+A snapshot is of one space. A state is asked about one space at a time, and to open a store takes as long as it is
+large: a second for some 200,000 memories. What a space has fewer records of than lie between two snapshots is replayed
+in as little time as what follows a snapshot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec import Struct
+
+from helamem.processors.embedder.port import Embedder
+from helamem.processors.store.edge_shards import sync_directory
+from helamem.schemas.errors import BadInput, ConfigurationError, RetryLater
+from helamem.schemas.topics import TOPICS
+from helamem.streams.audit.keys import key_text
+from helamem.streams.home import STORE, Home, wall_clock_ms
+from helamem.streams.log.port import Log
+from helamem.streams.log.sqlite import SqliteLog
+from helamem.streams.log.writer_lock import InUseError, WriterLock
+from helamem.streams.moments import Vector, at_time, written
+from helamem.streams.replay import replay
+from helamem.streams.snapshots import manifest as manifests
+from helamem.streams.snapshots.files import names_below, sum_files
+from helamem.streams.snapshots.growth import Growth
+from helamem.streams.snapshots.manifest import Manifest, State
+from helamem.streams.snapshots.moment import dead_letters_of, known_at, state_of
+from helamem.streams.snapshots.shelf import BEGUN, Kept, Snapshots, staying_of
+
+
+class Schedule(Struct, frozen=True, kw_only=True):
+    """When a snapshot is taken, and which are kept."""
+
+    every: int = 10_000
+    """Records of a space between two."""
+    keep: int = 2
+    """How many of each distance: of all, of every second one, of every fourth, and so on."""
+
+
+class Taker:
+    """Takes the snapshots of one home. A context manager: nobody else takes some there at the same time.
+
+    Args:
+        home: The home, which may be in use.
+        schedule: When, and how many are kept.
+        key: Signs; None leaves them unsigned.
+        embedder: What the settings name, where it has to be put together by hand.
+
+    Raises:
+        BadInput: There is no such home, or it has no log of its own.
+        ConfigurationError: Another process takes some (`InUseError`).
+
+    Attributes:
+        snapshots: Those of the home.
+        taken: How many were taken so far.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        schedule: Schedule,
+        *,
+        key: Ed25519PrivateKey | None = None,
+        embedder: Embedder | None = None,
+    ) -> None:
+        looked = Home.look(home)
+        if (origin := looked.projection_of) is not None:
+            raise BadInput(f"{home} was filled by a replay and has no log of its own; name {origin} instead")
+        self._home = home
+        self._log_path = looked.log_path
+        self._schedule = schedule
+        self._key = key
+        self._embedder = embedder
+        self._growth = Growth()
+        self.taken = 0
+        self.snapshots = Snapshots(looked.snapshots_path)
+        self.snapshots.root.mkdir(exist_ok=True)
+        self._lock = WriterLock.take(self.snapshots.lock_path, f"the directory {self.snapshots.root}", wall_clock_ms)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lock.release()
+
+    async def catch_up(self, on_progress: Callable[[int, int], None] = lambda done, total: None) -> None:
+        """Take what is due and will be kept, and remove what will not.
+
+        One that was begun and not finished is gone on with.
+
+        Args:
+            on_progress: Told how many records of how many were applied, for each that is taken.
+
+        Raises:
+            ConfigurationError: An earlier one was altered, or the log does not give again what it gave before.
+            RetryLater: The disk is full, or the replay was stopped.
+        """
+        every, keep = self._schedule.every, self._schedule.keep
+        async with await SqliteLog.open(self._log_path, TOPICS, wall_clock_ms, read_only=True) as log:
+            await self._growth.look(log)
+            there = await self._still_true(log)
+            for space, most in self._growth.spaces():
+                for number in sorted(staying_of(range(1, most // every + 1), keep)):
+                    if (space, number) in there:
+                        continue
+                    time_ms, records = self._growth.reached(space, number * every)
+                    # Once nothing more is appended at that time.
+                    if (space, records // every) not in there and time_ms < wall_clock_ms():
+                        await self._take(log, space, time_ms, records, on_progress)
+                        there.add((space, records // every))
+        self.snapshots.thin(every, keep)
+
+    async def _still_true(self, log: Log) -> set[tuple[str | None, int]]:
+        """Return which there are, by space and number, and remove those that are no longer what a replay comes to."""
+        dead = await dead_letters_of(log)
+        there = set()
+        for one in self.snapshots.kept():
+            if not one.manifest.state.holds(dead):
+                self.snapshots.remove(one)
+            elif self._key is None or one.manifest.public_key == self._public_key:
+                there.add((one.manifest.state.space, one.manifest.records // self._schedule.every))
+        return there
+
+    async def _take(
+        self, log: Log, space: str, time_ms: int, records: int, on_progress: Callable[[int, int], None]
+    ) -> None:
+        known = await known_at(log, await at_time(log, time_ms))
+        state = await state_of(log, known, space)
+        signed_by = None if self._public_key is None else {self._public_key}
+        nearest = self.snapshots.nearest(state, known.dead, signed_by)
+        begun = self.snapshots.root / BEGUN
+        try:
+            if begun.exists() and not _goes_on(begun, known.vector, state):
+                _throw_away(begun)
+            replayed = await replay(
+                self._home,
+                begun,
+                until=known.vector,
+                spaces=[space],
+                graphs=False,
+                embedder=self._embedder,
+                on_progress=on_progress,
+                seed=None if nearest is None else lambda home: self.snapshots.fill(home, nearest),
+            )
+        except InUseError as error:  # the child of one that was killed has not ended yet
+            raise RetryLater(str(error)) from None
+        if not replayed.reproduced:
+            shutil.rmtree(begun)
+            raise ConfigurationError(
+                f"the log of {self._home} does not give again what it gave before, so no snapshot vouches for it; see "
+                "what differs with: helamem replay"
+            )
+        await asyncio.to_thread(self._seal, begun, state, records, replayed.digest.digest)
+        self.taken += 1
+
+    def _seal(self, begun: Path, state: State, records: int, digest: str) -> None:
+        """Make durable what was begun, say what it is, and give it its place."""
+        derived = Home.look(begun).derived_path
+        names = names_below(begun, STORE) + ([derived.name] if derived.exists() else [])
+        manifest = Manifest(
+            state=state,
+            records=records,
+            digest=digest,
+            taken_at=wall_clock_ms(),
+            files=sum_files(begun, names),
+            public_key=self._public_key,
+        )
+        manifests.write(begun, manifest, self._key)
+        place = self.snapshots.root / state.name
+        if place.exists():  # signed by another key, or by none
+            self.snapshots.remove(Kept(place, manifest))
+        begun.rename(place)
+        sync_directory(self.snapshots.root)
+
+    @property
+    def _public_key(self) -> str | None:
+        return None if self._key is None else key_text(self._key.public_key())
+
+
+def _throw_away(begun: Path) -> None:
+    """Remove what was begun, once nobody works in it.
+
+    Raises:
+        ConfigurationError: Somebody does (`InUseError`).
+    """
+    try:
+        with Home.open(begun, create=False):
+            shutil.rmtree(begun)
+    except InUseError:
+        raise
+    except (BadInput, ConfigurationError):  # half made, or torn by a loss of power
+        shutil.rmtree(begun)
+
+
+def _goes_on(begun: Path, vector: Vector, state: State) -> bool:
+    """Return whether what was begun comes to the same state when it goes on."""
+    try:
+        home = Home.look(begun)
+    except (BadInput, ConfigurationError):
+        return False
+    return home.unfinished and (home.asked.until, home.asked.spaces) == (written(vector), (state.space,))

@@ -1,0 +1,1 @@
+"""Traces by OpenTelemetry, for who wants them: nothing here imports it but `otel` and what is built on that."""
