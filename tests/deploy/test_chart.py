@@ -1,0 +1,367 @@
+"""The Helm chart: rendered by helm, held against Kubernetes' schemas and against what the code serves and makes."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from fixtures.programs import HELM, checked
+from helamem.schemas.topics import TOPICS
+from helamem.streams.config import PREFIX, Config
+from helamem.streams.lag import READS
+from helamem.streams.log.generation import specs_of
+from helamem.streams.log.kafka_configs import topic_configs
+from helamem.streams.metrics.server import PATHS
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "deploy" / "helm" / "helamem"
+KUBERNETES = "1.33"
+ALL = (
+    "strimzi.enabled=true",
+    "autoscaling.enabled=true",
+    "monitoring.podMonitor.enabled=true",
+    "monitoring.rules.enabled=true",
+    "monitoring.dashboards.enabled=true",
+)
+SASL = (
+    "autoscaling.enabled=true",
+    "kafka.security=SASL_SSL",
+    "kafka.username.name=kafka-user",
+    "kafka.username.key=name",
+    "kafka.password.name=kafka-user",
+    "kafka.password.key=password",
+    "kafka.caCertificate.name=kafka-ca",
+    "kafka.caCertificate.key=ca.pem",
+    "qdrant.apiKey.name=qdrant",
+    "qdrant.apiKey.key=api-key",
+    "settings.batch_records=1000000",
+    "settings.qdrant_quantization=scalar",
+    "settings.traces=otlp",
+    "env[0].name=OTEL_EXPORTER_OTLP_ENDPOINT",
+    "env[0].value=http://collector:4318",
+    "image.digest=sha256:" + "0" * 64,
+)
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "as it comes": (),
+    "with all operators": ALL,
+    "with all operators, passwords": (*ALL, "strimzi.authentication=scram-sha-512", "strimzi.namespace=kafka"),
+    "with secrets of one's own": SASL,
+    "with little": ("networkPolicy.enabled=false", "podDisruptionBudget.enabled=false", "topologySpread.enabled=false"),
+    "in a later generation": (*ALL, "kafka.generation=2", "kafka.partitions=8", "kafka.replication=1"),
+}
+each = pytest.mark.parametrize("variant", VARIANTS)
+
+
+@cache
+def rendered(*settings: str) -> list[dict[str, Any]]:
+    options = [option for setting in settings for option in ("--set", setting)]
+    text = checked(HELM, "template", "mem", CHART, "--namespace", "agents", "--kube-version", KUBERNETES, *options)
+    return [document for document in yaml.safe_load_all(text) if document]
+
+
+def of(variant: str, kind: str) -> list[dict[str, Any]]:
+    return [document for document in rendered(*VARIANTS[variant]) if document["kind"] == kind]
+
+
+def pods(variant: str) -> list[dict[str, Any]]:
+    return [one["spec"]["template"]["spec"] for one in (*of(variant, "Deployment"), *of(variant, "Job"))]
+
+
+def environment(container: dict[str, Any]) -> dict[str, Any]:
+    return {one["name"]: one.get("value", one.get("valueFrom")) for one in container["env"]}
+
+
+def object_of(**properties: Any) -> dict[str, Any]:
+    """Return the schema of an object that has all of these and nothing else."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+_WORDS = {"type": "string", "minLength": 1}
+_COUNT = {"type": "integer", "minimum": 1}
+_SECRET_KEYS = {"type": "array", "items": object_of(parameter=_WORDS, name=_WORDS, key=_WORDS)}
+_VARIABLES = {"type": "array", "items": object_of(parameter=_WORDS, name=_WORDS, containerName=_WORDS)}
+_ACL = object_of(
+    resource=object_of(type={"enum": ["topic", "group"]}, name=_WORDS, patternType={"enum": ["literal", "prefix"]}),
+    operations={"type": "array", "minItems": 1, "items": {"enum": ["Describe", "DescribeConfigs", "Read", "Write"]}},
+)
+SPECS: dict[tuple[str, str], dict[str, Any]] = {
+    ("kafka.strimzi.io/v1", "KafkaTopic"): object_of(partitions=_COUNT, replicas=_COUNT, config={"type": "object"}),
+    ("kafka.strimzi.io/v1", "KafkaUser"): object_of(
+        authentication=object_of(type={"enum": ["tls", "scram-sha-512"]}),
+        authorization=object_of(type={"const": "simple"}, acls={"type": "array", "minItems": 1, "items": _ACL}),
+    ),
+    ("keda.sh/v1alpha1", "ScaledObject"): object_of(
+        scaleTargetRef=object_of(name=_WORDS),
+        pollingInterval=_COUNT,
+        cooldownPeriod=_COUNT,
+        minReplicaCount=_COUNT,
+        maxReplicaCount=_COUNT,
+        triggers={
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "properties": {
+                    "type": {"const": "kafka"},
+                    "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
+                    "authenticationRef": object_of(name=_WORDS),
+                },
+                "required": ["type", "metadata"],
+                "additionalProperties": False,
+            },
+        },
+    ),
+    ("keda.sh/v1alpha1", "TriggerAuthentication"): {
+        "type": "object",
+        "properties": {"secretTargetRef": _SECRET_KEYS, "env": _VARIABLES},
+        "minProperties": 1,
+        "additionalProperties": False,
+    },
+    ("monitoring.coreos.com/v1", "PodMonitor"): object_of(
+        selector={"type": "object"},
+        podMetricsEndpoints={
+            "type": "array",
+            "items": object_of(
+                port=_WORDS,
+                path=_WORDS,
+                interval={"pattern": "^[0-9]+s$"},
+                relabelings={"type": "array", "items": object_of(targetLabel=_WORDS, replacement=_WORDS)},
+            ),
+        },
+    ),
+    ("monitoring.coreos.com/v1", "PrometheusRule"): object_of(groups={"type": "array", "minItems": 1}),
+}
+"""What we write of resources that Kubernetes itself does not know, after their definitions (CRDs)."""
+
+
+def test_helm_has_no_complaint() -> None:
+    """Its own linter, with every warning an error."""
+    assert "0 chart(s) failed" in checked(HELM, "lint", "--strict", CHART)
+
+
+@each
+def test_kubernetes_takes_it(variant: str) -> None:
+    """Every resource is of a known kind and has no field that its kind has not."""
+    documents = rendered(*VARIANTS[variant])
+    assert documents
+    for document in documents:
+        if (spec := SPECS.get((document["apiVersion"], document["kind"]))) is not None:
+            assert document.keys() == {"apiVersion", "kind", "metadata", "spec"}
+            Draft202012Validator(spec).validate(document["spec"])
+        else:
+            kubernetes_validate.validate(document, KUBERNETES, strict=True)
+    names = [(document["kind"], document["metadata"]["name"]) for document in documents]
+    assert len(names) == len(set(names))
+
+
+@each
+def test_workers_run_what_compose_runs(variant: str) -> None:
+    """The same commands, which tests/deploy/test_entry_points.py runs for real."""
+    services = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["services"]
+    commands = [pod["containers"][0]["args"] for pod in pods(variant)]
+    names = ("co-activation", "consolidation", "encoding", "topics")
+    assert commands == [services[name]["command"] for name in names]
+
+
+@each
+def test_variables_are_settings(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each names a setting, each value is one that the setting takes, and together they make sense."""
+    for pod in pods(variant):
+        (container,) = pod["containers"]
+        given = environment(container)
+        assert len(given) == len(container["env"])
+        known = {PREFIX + setting.upper() for setting in Config.model_fields}
+        assert {name for name in given if name.startswith(PREFIX)} <= known
+        with monkeypatch.context() as patch:
+            for name, value in given.items():
+                patch.setenv(name, value if isinstance(value, str) else "secret")
+            if "settings.batch_records=1000000" in VARIANTS[variant]:
+                assert given["HELAMEM_BATCH_RECORDS"] == "1000000"  # and not 1e+06
+                patch.setenv("HELAMEM_BATCH_RECORDS", "1000")
+            config = Config()
+            config.kafka()
+            config.qdrant()
+        assert config.store == "qdrant"
+
+
+@each
+def test_secrets_are_referred_to(variant: str) -> None:
+    """No value of a secret stands anywhere, and what is secret comes by reference."""
+    assert not of(variant, "Secret")
+    for pod in pods(variant):
+        for name, value in environment(pod["containers"][0]).items():
+            if name.endswith(("PASSWORD", "API_KEY")):
+                assert value["secretKeyRef"].keys() == {"name", "key"}
+
+
+@each
+def test_pods_are_held_in(variant: str) -> None:
+    """As the user of the image, with nothing to write to but its volume, no rights and no token."""
+    for pod in pods(variant):
+        (container,) = pod["containers"]
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert pod["securityContext"]["runAsUser"] == 10001
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["enableServiceLinks"] is False
+        assert f"VOLUME {container['volumeMounts'][0]['mountPath']}\n" in (ROOT / "deploy" / "Dockerfile").read_text()
+        assert {mount["name"] for mount in container["volumeMounts"]} == {one["name"] for one in pod["volumes"]}
+        assert container["resources"].keys() == {"requests", "limits"}
+        mounted = {one["mountPath"] for one in container["volumeMounts"]}
+        for name, value in environment(container).items():
+            if name.endswith("_FILE"):
+                assert str(Path(value).parent) in mounted
+                (kafka,) = (one["projected"]["sources"] for one in pod["volumes"] if one["name"] == "kafka")
+                paths = [item["path"] for source in kafka for item in source["secret"]["items"]]
+                assert Path(value).name in paths
+
+
+@each
+def test_probes_ask_what_is_answered(variant: str) -> None:
+    """At the port of the environment, the paths of the server; a stop has the time that a worker takes for it."""
+    for one in of(variant, "Deployment"):
+        pod = one["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        (port,) = container["ports"]
+        assert str(port["containerPort"]) == environment(container)["HELAMEM_METRICS_PORT"]
+        probes = {name: container[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")}
+        assert all(probe["port"] == port["name"] and probe["path"] in PATHS for probe in probes.values())
+        assert probes["readiness"]["path"] == "/ready"
+        assert probes["startup"]["path"] == probes["liveness"]["path"] == "/live"
+        assert pod["terminationGracePeriodSeconds"] > 30
+    for policy in of(variant, "NetworkPolicy"):
+        assert policy["spec"]["ingress"][0]["ports"] == [{"protocol": "TCP", "port": 9464}]
+
+
+@each
+def test_topics_are_made_as_we_make_them(variant: str) -> None:
+    """Name, partitions, replicas and configuration, of the generation and the size that the values name."""
+    topics = of(variant, "KafkaTopic")
+    if not any(setting.startswith("strimzi") for setting in VARIANTS[variant]):
+        assert topics == []
+        return
+    later = "kafka.generation=2" in VARIANTS[variant]
+    number, partitions, replication = (2, 8, 1) if later else (1, 4, 3)
+    made = {one["metadata"]["name"]: one["spec"] for one in topics}
+    assert made.keys() == {spec.name for spec in specs_of(number, partitions, TOPICS)}
+    for spec in specs_of(number, partitions, TOPICS):
+        topic = made[spec.name]
+        assert (topic["partitions"], topic["replicas"]) == (spec.partitions, replication)
+        config = {name: str(value).lower() for name, value in topic["config"].items()}
+        assert config == {name: value.lower() for name, value in topic_configs(spec, replication).items()}
+    for one in topics:
+        assert one["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    bases = {spec.base_name for spec in TOPICS}
+    for user in of(variant, "KafkaUser"):
+        for acl in user["spec"]["authorization"]["acls"]:
+            named = acl["resource"]["name"]
+            assert (
+                named in READS
+                if acl["resource"]["type"] == "group"
+                else any(f"{base}.".startswith(named) for base in bases)
+            )
+
+
+@pytest.mark.parametrize("variant", ["with all operators", "with secrets of one's own", "in a later generation"])
+def test_replicas_follow_the_lag_of_what_is_read(variant: str) -> None:
+    """A trigger for each topic of each group, and never more replicas than partitions."""
+    partitions, number = (8, 2) if "generation" in variant else (4, 1)
+    scaled = {
+        one["metadata"]["labels"]["app.kubernetes.io/component"]: one["spec"] for one in of(variant, "ScaledObject")
+    }
+    deployments = {one["metadata"]["name"]: one for one in of(variant, "Deployment")}
+    assert scaled.keys() == READS.keys()
+    for group, spec in scaled.items():
+        deployment = deployments[spec["scaleTargetRef"]["name"]]
+        assert deployment["spec"]["template"]["spec"]["containers"][0]["args"] == ["worker", group]
+        assert "replicas" not in deployment["spec"]  # two would pull at it
+        assert spec["minReplicaCount"] <= spec["maxReplicaCount"] <= partitions
+        triggers = [trigger["metadata"] for trigger in spec["triggers"]]
+        assert {trigger["consumerGroup"] for trigger in triggers} == {group}
+        assert [trigger["topic"] for trigger in triggers] == [f"{one.base_name}.g{number}" for one in READS[group]]
+
+
+def test_no_more_replicas_than_partitions() -> None:
+    """However many are asked for."""
+    documents = rendered("kafka.partitions=3", "processors.encoding.replicas=9")
+    replicas = [one["spec"]["replicas"] for one in documents if one["kind"] == "Deployment"]
+    assert replicas == [2, 1, 3]
+
+
+def test_prometheus_gets_our_rules_and_the_job_that_they_look_for() -> None:
+    """The chart's rules are those of deploy/prometheus, to the letter."""
+    (rules,) = of("with all operators", "PrometheusRule")
+    file = yaml.safe_load((ROOT / "deploy" / "prometheus" / "rules.yaml").read_text())
+    assert rules["spec"] == file
+    (monitor,) = of("with all operators", "PodMonitor")
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    job = endpoint["relabelings"][0]
+    assert f'job="{job["replacement"]}"' in (ROOT / "deploy" / "prometheus" / "rules.yaml").read_text()
+    assert endpoint["path"] in PATHS
+
+
+def test_grafana_gets_our_dashboards() -> None:
+    """One ConfigMap for each, with its JSON unchanged."""
+    files = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
+    maps = [one["data"] for one in of("with all operators", "ConfigMap")]
+    assert files
+    assert {file.name: json.loads(file.read_text()) for file in files} == {
+        name: json.loads(text) for data in maps for name, text in data.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("setting", "complaint"),
+    [
+        ("kafka.replicas=3", "replicas"),
+        ("kafka.password=hunter2", "password"),
+        ("settings.store=process", "store"),
+        ("kafka.bootstrapServers=kafka", "bootstrapServers"),
+        ("image.digest=latest", "digest"),
+        ("processors.gateway.replicas=1", "gateway"),
+    ],
+)
+def test_values_that_make_no_sense_are_refused(setting: str, complaint: str) -> None:
+    """By the schema of the values, naming the one at fault; a secret that is written out is one of them."""
+    with pytest.raises(AssertionError, match=complaint):
+        checked(HELM, "template", "mem", CHART, "--set", setting)
+
+
+def test_the_chart_is_of_this_version() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert f'version = "{chart["appVersion"]}"\n' in (ROOT / "pyproject.toml").read_text()
+
+
+@each
+def test_topics_come_before_workers_need_them(variant: str) -> None:
+    """Without Strimzi in a hook before the workers; with it as part of the release, since the operator comes later."""
+    (job,) = of(variant, "Job")
+    hook = job["metadata"].get("annotations", {}).get("helm.sh/hook")
+    assert hook == (None if of(variant, "KafkaTopic") else "pre-install,pre-upgrade")
+
+
+def test_another_image_is_another_job() -> None:
+    """A job cannot be changed: with Strimzi, where it is no hook, its name follows from what it runs."""
+
+    def name(*settings: str) -> str:
+        (job,) = (one for one in rendered("strimzi.enabled=true", *settings) if one["kind"] == "Job")
+        return str(job["metadata"]["name"])
+
+    assert name() == name("processors.encoding.replicas=1")
+    assert len({name(), name("image.tag=0.2.0"), name("settings.batch_records=10")}) == 3

@@ -1,0 +1,64 @@
+"""docs/deploy.md: its commands are tried as far as they can be without an engine and a cluster."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fixtures.programs import COMPOSE, HELM, checked
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "deploy.md").read_text()
+COMMANDS = [line for block in re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
+
+
+def test_every_command_is_tried() -> None:
+    """None is of a kind that the tests below do not know."""
+    assert all(command.startswith(("docker compose -f ", "docker build -f ", "helm upgrade ")) for command in COMMANDS)
+    assert len(COMMANDS) == 6
+
+
+@pytest.mark.parametrize("command", [one for one in COMMANDS if one.startswith("helm")])
+def test_the_chart_is_rendered_with_the_page_s_values(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each value exists and is of the right kind; the release would be the one that the page describes."""
+    monkeypatch.chdir(ROOT)
+    _, _, install, name, chart, *options = shlex.split(command)
+    assert install == "--install"
+    kinds = [one["kind"] for one in yaml.safe_load_all(checked(HELM, "template", name, chart, *options)) if one]
+    assert kinds.count("Deployment") == 3
+    assert ("KafkaTopic" in kinds) == ("ScaledObject" in kinds) == ("strimzi" in command)
+
+
+@pytest.mark.parametrize("command", [one for one in COMMANDS if one.startswith("docker")])
+def test_the_files_and_profiles_are_there(command: str) -> None:
+    """The file that a command names is one, and compose's loader takes it; the profile belongs to a service."""
+    words = shlex.split(command)
+    file = ROOT / words[words.index("-f") + 1]
+    if words[1] == "compose":
+        services = yaml.safe_load(checked(COMPOSE, file))["services"]
+        profiles = {profile for service in services.values() for profile in service.get("profiles", ())}
+        assert "--profile" not in words or words[words.index("--profile") + 1] in profiles
+    else:
+        assert file.is_file()
+        assert words[words.index("-t") + 1] in (ROOT / "deploy" / "compose.yaml").read_text()
+
+
+def test_what_the_page_names_as_a_value_is_one() -> None:
+    """Words such as `kafka.partitions` lead to something in values.yaml, and sizes are those of values.yaml."""
+    values = yaml.safe_load((ROOT / "deploy" / "helm" / "helamem" / "values.yaml").read_text())
+    named = re.findall(r"`((?:image|kafka|strimzi|qdrant|networkPolicy|monitoring)\.\w+)(?:=\w+)?`", PAGE)
+    assert len(named) >= 4
+    for name in named:
+        part, _, key = name.partition(".")
+        assert key in values[part], name
+    for part, processor in values["processors"].items():
+        (row,) = re.findall(
+            rf"^\| {part} \|.*\| ([\d.]+) cores?, (\d+) MiB \(limit (\d+) ([MG])iB\) \|$", PAGE, re.MULTILINE
+        )
+        asked, limits = processor["resources"]["requests"], processor["resources"]["limits"]
+        cores = float(asked["cpu"].removesuffix("m")) / (1000 if asked["cpu"].endswith("m") else 1)
+        assert (float(row[0]), f"{row[1]}Mi", f"{row[2]}{row[3]}i") == (cores, asked["memory"], limits["memory"])

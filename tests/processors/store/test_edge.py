@@ -1,0 +1,176 @@
+"""EdgeStore under the contract, and what only an embedded store has to promise."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from contracts.store_contract import DIMENSION, A, Reopen, StoreContract, all_turns, checkpoint, mark, memory, row
+from helamem.processors.store.edge import EdgeStore
+from helamem.processors.store.edge_engine import engine_error
+from helamem.processors.store.port import Memory, Writes
+from helamem.schemas.errors import ConfigurationError, RetryLater
+
+
+@pytest.fixture
+async def stores() -> AsyncIterator[list[EdgeStore]]:
+    """Every store that a test opens; they are closed in the end."""
+    opened: list[EdgeStore] = []
+    yield opened
+    for store in opened:
+        await store.close()
+
+
+@pytest.fixture
+async def store(tmp_path: Path, stores: list[EdgeStore]) -> EdgeStore:
+    stores.append(await EdgeStore.open(tmp_path / "store", dimension=DIMENSION))
+    return stores[-1]
+
+
+@pytest.fixture
+def reopen(tmp_path: Path, stores: list[EdgeStore]) -> Reopen:
+    async def again() -> EdgeStore:
+        await stores[-1].close()
+        stores.append(await EdgeStore.open(tmp_path / "store", dimension=DIMENSION))
+        return stores[-1]
+
+    return again
+
+
+class TestEdgeStore(StoreContract):
+    @pytest.fixture
+    def big_batch(self) -> int:
+        return 5000
+
+
+async def test_another_dimension_is_refused(store: EdgeStore, tmp_path: Path) -> None:
+    """The sentence names both and says what to do; the store is as it was."""
+    await store.write(Writes(memories=(memory(1),)))
+    await store.close()
+    with pytest.raises(ConfigurationError, match=r"vectors of 32 numbers, not of 64; choose the embedder"):
+        await EdgeStore.open(tmp_path / "store", dimension=64)
+    again = await EdgeStore.open(tmp_path / "store", dimension=DIMENSION)
+    assert len(await all_turns(again)) == 1
+    await again.close()
+
+
+async def test_another_language_is_refused(store: EdgeStore, tmp_path: Path) -> None:
+    """Terms of one language's stems do not meet another's."""
+    await store.close()
+    with pytest.raises(ConfigurationError, match="is for english, not for german"):
+        await EdgeStore.open(tmp_path / "store", dimension=DIMENSION, language="german")
+    with pytest.raises(ConfigurationError, match="knows no language 'klingon'"):
+        await EdgeStore.open(tmp_path / "other", dimension=DIMENSION, language="klingon")
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(("schema", "advice"), [(2, "install a newer helamem"), (0, "rebuild it from the log")])
+async def test_another_layout_is_refused(store: EdgeStore, tmp_path: Path, schema: int, advice: str) -> None:
+    """A store of a newer version is not touched, one of an older version is to be rebuilt."""
+    await store.close()
+    description = tmp_path / "store" / "store.json"
+    description.write_bytes(msgspec.json.encode({**msgspec.json.decode(description.read_bytes()), "schema": schema}))
+    with pytest.raises(ConfigurationError, match=advice):
+        await EdgeStore.open(tmp_path / "store", dimension=DIMENSION)
+
+
+async def test_damage_is_told_apart_and_said(store: EdgeStore, tmp_path: Path) -> None:
+    """A broken description, a broken checkpoint, a lost directory: each its own sentence."""
+    await store.save_checkpoint(checkpoint(b"state"))
+    await store.close()
+    (file,) = (tmp_path / "store" / "checkpoints").iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-3])
+    with pytest.raises(ConfigurationError, match=r"checkpoint .* is damaged"):
+        await EdgeStore.open(tmp_path / "store", dimension=DIMENSION)
+    file.write_bytes(whole)
+    await (await EdgeStore.open(tmp_path / "store", dimension=DIMENSION)).close()
+    (tmp_path / "store" / "facts").rename(tmp_path / "facts")
+    with pytest.raises(ConfigurationError, match="has lost its directory facts"):
+        await EdgeStore.open(tmp_path / "store", dimension=DIMENSION)
+    (tmp_path / "store" / "store.json").write_text("{")
+    with pytest.raises(ConfigurationError, match=r"store.json is damaged"):
+        await EdgeStore.open(tmp_path / "store", dimension=DIMENSION)
+
+
+async def test_what_is_gathered_cannot_wait_for_something_else(store: EdgeStore) -> None:
+    """It would keep the thread for ever; the sentence says what to do, and the store goes on."""
+
+    async def wait() -> None:
+        await asyncio.sleep(0)
+
+    with pytest.raises(RuntimeError, match="awaits something else than reads of its store; await that before"):
+        await store.gather(wait())
+    assert await store.turns(A, []) == {}
+
+
+async def test_a_store_that_was_being_made_is_made_to_the_end(tmp_path: Path, store: EdgeStore) -> None:
+    """A crash between the directories leaves nothing that a second attempt stumbles over."""
+    await store.close()
+    home = tmp_path / "store"
+    (home / "store.json").unlink()
+    (home / "marks").rename(home / "marks.new")
+    again = await EdgeStore.open(home, dimension=DIMENSION)
+    await again.write(Writes(memories=(memory(1),), marks=(mark(memory(1), 1, hidden=True),)))
+    assert [t.hidden for t in await all_turns(again)] == [True]
+    await again.close()
+
+
+async def test_vectors_that_do_not_fit_are_refused_before_anything_is_written(store: EdgeStore) -> None:
+    """Of another length, or with numbers that are not finite."""
+    good, bad = memory(1), memory(2)
+    for dense in (np.zeros(DIMENSION + 1, np.float32), np.full(DIMENSION, np.nan, np.float32)):
+        with pytest.raises(ConfigurationError, match=r"shape|not finite"):
+            await store.write(Writes(memories=(good, Memory(turn=bad.turn, dense=dense, lexical="x"))))
+    assert await all_turns(store) == []
+
+
+async def test_a_closed_store_says_so(store: EdgeStore) -> None:
+    """Closing twice does no harm; using it afterwards is an error of the caller."""
+    await store.close()
+    await store.close()
+    with pytest.raises(ConfigurationError, match="is closed"):
+        await store.turns(A, [])
+
+
+async def test_a_disk_that_is_almost_full_refuses_writes_and_goes_on_reading(
+    store: EdgeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the engine touches a page without room behind it, which would end the process; later it is tried again."""
+    await store.write(Writes(memories=(memory(1),)))
+    monkeypatch.setattr(store._writer._room, "_reserve_bytes", 2**60)
+    with pytest.raises(RetryLater, match=r"is almost full: [\d,]+ MiB are free, [\d,]+ MiB are needed"):
+        await store.write(Writes(memories=(memory(2),)))
+    with pytest.raises(RetryLater, match="is almost full"):
+        await store.optimize()
+    await store.flush()
+    assert [t.message_id for t in await all_turns(store)] == ["m1"]
+    monkeypatch.undo()
+    await store.write(Writes(memories=(memory(2),)))
+    assert [t.message_id for t in await all_turns(store)] == ["m1", "m2"]
+
+
+def test_a_full_disk_is_worth_another_try() -> None:
+    """The engine's words for it become ours."""
+    error = engine_error(Exception("Service internal error: IO Error: No space left on device (os error 28)"))
+    assert isinstance(error, RetryLater)
+    assert "disk that holds the store is full" in str(error)
+    assert "the store failed" in str(engine_error(Exception("Service internal error: task panicked")))
+
+
+async def test_a_flush_syncs_what_was_written_to_and_nothing_else(store: EdgeStore) -> None:
+    """What needs no sync costs none; what failed to sync is synced the next time."""
+    await store.flush()
+    assert store._writer._dirty == set()
+    await store.write(Writes(edges=(row(memory(1), 5, b"x"),)))
+    assert store._writer._dirty == {"edges"}
+    await store.write(Writes(memories=(memory(1),)))
+    assert store._writer._dirty == {"edges", "memories"}
+    await store.write(Writes(marks=(mark(memory(1), 1, hidden=True),)))
+    await store.flush()
+    assert store._writer._dirty == set()

@@ -1,0 +1,119 @@
+"""What is sealed opens with all of its keys, in its own event, and with nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from fakes.events import distilled, message
+from helamem.processors.encoding.unsealing import Erased, NoKeys
+from helamem.schemas.errors import ConfigurationError, Poison
+from helamem.schemas.events import SEALED_TEXT, ConversationMessage, KnowledgeDistilled, Sealed, SubjectErased
+from helamem.schemas.wire import Event, decode, encode
+from helamem.streams.sealing.keys import KeyFiles, make_keys
+from helamem.streams.sealing.seal import Opener, Sealer
+
+TEXT = "I live in Quixotropolis."
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> KeyFiles:
+    make_keys(tmp_path / "keys")
+    return KeyFiles(tmp_path / "keys")
+
+
+@pytest.fixture
+def sealer(keys: KeyFiles) -> Sealer:
+    return Sealer(keys, ["acme"])
+
+
+def said(text: str = TEXT, id_: str = "m0", **changes: object) -> Event:
+    event = message(id_, text)
+    assert isinstance(event.data, ConversationMessage)
+    return replace(event, data=replace(event.data, **changes))
+
+
+def sealed_of(event: Event) -> Sealed:
+    assert isinstance(event.data, ConversationMessage | KnowledgeDistilled)
+    assert event.data.sealed is not UNSET
+    return event.data.sealed
+
+
+def test_words_come_back_and_are_not_on_the_wire(keys: KeyFiles, sealer: Sealer) -> None:
+    sealed = sealer.seal(said())
+    raw = encode(sealed)
+    assert b"Quixotropolis" not in raw
+    assert isinstance(sealed.data, ConversationMessage)
+    assert sealed.data.text == SEALED_TEXT
+    assert Opener(keys, Erased()).open(decode(raw)) == TEXT
+    assert sealer.seal(sealed) is sealed
+
+
+def test_another_tenant_is_left_alone(sealer: Sealer) -> None:
+    event = replace(said(), space="other/anna")
+    assert sealer.seal(event) is event
+
+
+def test_the_same_event_is_the_same_bytes_and_equal_content_the_same_commitment(sealer: Sealer) -> None:
+    """What comes twice is a duplicate; the same words in another event have other bytes."""
+    first, again, other = sealer.seal(said()), sealer.seal(said()), sealer.seal(replace(said(), id="another"))
+    assert encode(first) == encode(again)
+    assert sealed_of(first).commitment == sealed_of(other).commitment
+    assert sealed_of(first).ciphertext != sealed_of(other).ciphertext
+    assert sealed_of(first).commitment != sealed_of(sealer.seal(said("I live in Bergen."))).commitment
+
+
+def test_each_key_of_several_subjects_is_needed(keys: KeyFiles, sealer: Sealer) -> None:
+    """Erasing any one of them erases the words."""
+    sealed = sealer.seal(said(data_subjects=("Tom", "Mira", "Tom")))
+    named = sealed_of(sealed).keys
+    assert [one.subject for one in named] == ["Mira", "Tom"]
+    for one in named:
+        erased = Erased()
+        erased.note(sealed.space, SubjectErased(subject=one.subject, keys=(one.key,)))
+        assert Opener(keys, erased).open(sealed) is None
+        assert Opener(None, erased).open(sealed) is None
+    keys.destroy(sealed.space, "Tom", named[1].key)
+    assert Opener(keys, Erased()).open(sealed) is None
+
+
+def test_moved_or_altered_words_are_poison(keys: KeyFiles, sealer: Sealer) -> None:
+    """In another event, with other bytes, or with another commitment."""
+    sealed, opener = sealer.seal(said()), Opener(keys, Erased())
+    inner = sealed_of(sealed)
+    for forged in (
+        replace(sealed, id="another"),
+        replace(sealed, data=replace(sealed.data, sealed=replace(inner, ciphertext="AAAA" + inner.ciphertext[4:]))),
+        replace(sealed, data=replace(sealed.data, sealed=replace(inner, ciphertext="A=="))),
+        replace(sealed, data=replace(sealed.data, sealed=replace(inner, commitment="0" * 64))),
+        replace(sealed, data=replace(sealed.data, speaker="Somebody else")),
+    ):
+        with pytest.raises(Poison, match=r"data\.sealed\."):
+            opener.open(forged)
+
+
+def test_a_fact_gets_its_ids_from_the_commitment(keys: KeyFiles, sealer: Sealer) -> None:
+    fact = distilled("told", TEXT, evidence=["m0"])
+    sealed = sealer.seal(fact)
+    assert isinstance(fact.data, KnowledgeDistilled)
+    assert isinstance(sealed.data, KnowledgeDistilled)
+    assert sealed.data.fact_id != fact.data.fact_id
+    assert [one.subject for one in sealed_of(sealed).keys] == ["*"]
+    assert Opener(keys, Erased()).open(sealed) == TEXT
+
+
+def test_without_keys_it_is_an_error(sealer: Sealer) -> None:
+    """What is not sealed is read as ever."""
+    assert NoKeys().open(said()) == TEXT
+    with pytest.raises(ConfigurationError, match="no keys are at hand"):
+        NoKeys().open(sealer.seal(said()))
+
+
+def test_an_erasure_in_another_space_is_none() -> None:
+    erased = Erased()
+    erased.note("acme/else", SubjectErased(subject="Mira", memory_ids=("00000000-0000-5000-8000-000000000001",)))
+    assert erased.has("acme/else", "00000000-0000-5000-8000-000000000001")
+    assert not erased.has("acme/team", "00000000-0000-5000-8000-000000000001")

@@ -1,0 +1,272 @@
+"""Snapshots: a state that begins with one is the state from the beginning, and nothing altered is begun with."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import orjson
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from fakes.words import wordllama
+from helamem.processors.digest import digest
+from helamem.processors.store.edge import EdgeStore
+from helamem.schemas.errors import BadInput, ConfigurationError, Poison, RetryLater
+from helamem.schemas.records import TopicPartition
+from helamem.schemas.settings import HebbianSettings, Settings
+from helamem.schemas.topics import CONVERSATIONS, TOPICS
+from helamem.streams.audit.keys import key_text
+from helamem.streams.dead_letters import dead_letter
+from helamem.streams.home import Home, wall_clock_ms
+from helamem.streams.log.sqlite import SqliteLog
+from helamem.streams.log.writer_lock import InUseError
+from helamem.streams.moments import now, written
+from helamem.streams.past import Past, past
+from helamem.streams.settings_log import apply_settings
+from helamem.streams.snapshots import manifest as manifests
+from helamem.streams.snapshots.shelf import Kept
+from helamem.streams.snapshots.taking import Schedule, Taker
+from streams.test_replay import SPACE, Interrupted, again, live, opened, place, rounds
+from streams.test_replay_options import OTHER, life
+
+__all__ = ["place"]
+
+EVERY = 12
+FOREVER = "9999-01-01T00:00:00Z"
+
+
+async def take(home: Path, every: int = EVERY, keep: int = 2, key: Ed25519PrivateKey | None = None) -> list[Kept]:
+    """Take what is due and return those that there are."""
+    with Taker(home, Schedule(every=every, keep=keep), key=key, embedder=wordllama()) as taker:
+        await taker.catch_up()
+        return taker.snapshots.kept()
+
+
+async def state(home: Path, text: str, space: str = SPACE, **options: object) -> Past:
+    """Return a past state of a space."""
+    return await past(home, text, space=space, embedder=wordllama(), **options)  # type: ignore[arg-type]
+
+
+async def digest_of(home: Path, space: str = SPACE) -> str:
+    """Return the digest of a space in a home that a replay filled."""
+    store = await EdgeStore.open(Home.look(home).store_path, dimension=wordllama().dimension)
+    found = (await digest(store, space)).digest
+    await store.close()
+    return found
+
+
+async def ends(home: Path) -> dict[TopicPartition, int]:
+    """Return the end of every partition."""
+    async with await SqliteLog.open(home / "log.sqlite", TOPICS, wall_clock_ms, read_only=True) as log:
+        return await now(log)
+
+
+@pytest.mark.slow
+async def test_a_state_from_a_snapshot_is_the_state_from_the_beginning(place: Path) -> None:
+    """At random positions, learning, hubs, facts and forgetting included, of a space that others live beside."""
+    home, chance = place / "home", random.Random(1)
+    await life(home, 1, steps=40)
+    kept = await take(home)
+    assert {one.manifest.state.space for one in kept} == {SPACE, OTHER}
+    end = await ends(home)
+    began = 0
+    for number in range(4):
+        space = chance.choice([SPACE, OTHER])
+        first = chance.choice([one for one in kept if one.manifest.state.space == space]).manifest.state.positions
+        vector = {at: chance.randint(first.get(str(at), 0) if number else 0, last) for at, last in end.items()}
+        found = await state(home, written(vector), space)
+        replayed = await again(home, place / f"then{number}", until=vector, spaces=[space])
+        assert await digest_of(found.home, space) == replayed.digest.digest
+        began += found.snapshot is not None
+    assert began >= 3
+
+
+async def test_each_goes_on_from_the_one_before_it(place: Path) -> None:
+    """Beside an instance that is at work; few are kept, and each has the digest of a replay from the beginning."""
+    async with opened(place / "home") as memory:
+        await live(memory, 0)
+        await live(memory, 0, OTHER)
+        first = await take(place / "home", keep=1)
+        await live(memory, 1)
+        second = await take(place / "home", keep=1)
+        assert await take(place / "home", keep=1) == second, "there is nothing more to take"
+        await live(memory, 2)
+    assert {one.manifest.state.space: one.manifest.records for one in first} == {SPACE: 16, OTHER: 16}
+    assert {one.manifest.state.space: one.manifest.records for one in second} == {SPACE: 31, OTHER: 16}
+    newest = next(one for one in second if one.manifest.state.space == SPACE)
+    vector = _vector(newest, await ends(place / "home"))
+    replayed = await again(place / "home", place / "whole", until=vector, spaces=[SPACE])
+    assert newest.manifest.digest == replayed.digest.digest
+    found = await state(place / "home", FOREVER)
+    assert found.snapshot == newest.manifest
+    assert await digest_of(found.home) == (await again(place / "home", place / "all", spaces=[SPACE])).digest.digest
+
+
+async def test_what_was_altered_is_refused(place: Path) -> None:
+    """One sentence names the file and what to do; nothing comes of it, and without the snapshot all is well."""
+    await rounds(place / "home")
+    key = Ed25519PrivateKey.generate()
+    (kept,) = await take(place / "home", every=40, key=key)
+    whole = place / "whole"
+    shutil.copytree(kept.folder, whole)
+    page = max((file for file in kept.folder.rglob("page_0.dat")), key=lambda file: file.stat().st_blocks)
+
+    def flip(file: Path, at: int = 100) -> None:
+        with file.open("r+b") as content:
+            content.seek(at)
+            byte = content.read(1)
+            content.seek(at)
+            content.write(bytes([byte[0] ^ 1]))
+
+    def change(**fields: object) -> None:
+        said = orjson.loads((kept.folder / manifests.FILE).read_bytes())
+        said["manifest"] |= fields
+        (kept.folder / manifests.FILE).write_bytes(orjson.dumps(said))
+
+    changes: list[tuple[Callable[[], object], str]] = [
+        (lambda: flip(page), "page_0.dat is not what the snapshot was made of"),
+        (lambda: os.truncate(page, 4096), "page_0.dat is not what the snapshot was made of"),
+        (page.unlink, "page_0.dat is missing"),
+        ((kept.folder / manifests.FILE).unlink, r"snapshot.json is missing"),
+        (lambda: flip(kept.folder / manifests.FILE, 3), "snapshot.json is damaged"),
+        (lambda: change(digest="sha256:0"), "snapshot.json was changed after it was signed"),
+        (lambda: change(format=2), "snapshot.json was written by a newer helamem"),
+        (lambda: change(files={"../home.json": {"size_bytes": 1, "sha256": ""}}), "names files elsewhere"),
+    ]
+    for alter, reason in changes:
+        alter()
+        with pytest.raises(ConfigurationError, match=rf"{reason}.*; remove the snapshot .*{kept.folder.name}"):
+            await state(place / "home", FOREVER)
+        assert not any(file.name == "store" for file in (place / "home" / "moments").rglob("store"))
+        shutil.rmtree(kept.folder)
+        shutil.copytree(whole, kept.folder)
+    assert (found := await state(place / "home", FOREVER)).snapshot == kept.manifest
+    shutil.rmtree(kept.folder)
+    shutil.rmtree(place / "home" / "moments")
+    assert (anew := await state(place / "home", FOREVER)).snapshot is None
+    assert anew.home == found.home
+
+
+async def test_only_what_a_given_key_signed_is_begun_with(place: Path) -> None:
+    """What is unsigned or of another key is left aside, also where a state was kept that began with it."""
+    await rounds(place / "home")
+    key, other = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+    (unsigned,) = await take(place / "home", every=40)
+    assert (await state(place / "home", FOREVER)).snapshot == unsigned.manifest
+    signed_by = {key_text(key.public_key())}
+    assert (await state(place / "home", FOREVER, signed_by=signed_by)).snapshot is None
+    (signed,) = await take(place / "home", every=40, key=key)
+    assert signed.manifest.public_key in signed_by
+    assert signed.manifest.state == unsigned.manifest.state
+    assert (await state(place / "home", FOREVER, signed_by=signed_by)).snapshot == signed.manifest
+    theirs = {key_text(other.public_key())}
+    assert (await state(place / "home", FOREVER, signed_by=theirs)).snapshot is None
+    assert (await state(place / "home", FOREVER)).snapshot is None, "that state is there"
+
+
+async def test_one_that_was_interrupted_goes_on(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In its replay, and between that and its place; what was begun for another state is thrown away."""
+    await rounds(place / "home")
+    begun = place / "home" / "snapshots" / "begun"
+    monkeypatch.setattr("helamem.streams.rebuild._MESSAGES_OF_ALL", 4)
+    monkeypatch.setattr("helamem.streams.rebuild.BATCH_RECORDS", 4)
+    told: list[int] = []
+
+    def interrupt(done: int, total: int) -> None:
+        told.append(done)
+        if len(told) == 3:
+            raise Interrupted
+
+    with Taker(place / "home", Schedule(every=40), embedder=wordllama()) as taker:
+        with pytest.raises(InUseError, match="is being written by"):
+            Taker(place / "home", Schedule())
+        with pytest.raises(Interrupted):
+            await taker.catch_up(interrupt)
+        assert Home.look(begun).unfinished
+        assert taker.snapshots.kept() == []
+        assert (await state(place / "home", FOREVER)).snapshot is None, "what is half made is not begun with"
+        with monkeypatch.context() as patch:
+            patch.setattr(manifests, "write", _no_room)
+            with pytest.raises(OSError, match="no room"):
+                await taker.catch_up(lambda done, _: told.append(done))
+        assert min(told[3:]) > told[1], "it went on"
+        assert taker.snapshots.kept() == []
+        await taker.catch_up()
+        (one,) = taker.snapshots.kept()
+        assert taker.taken == 1
+        assert not begun.exists()
+        (begun / "store").mkdir(parents=True)
+        (begun / "home.json").write_text("torn")
+        assert len(await take_another(taker)) == 1
+        with Home.open(begun), pytest.raises(RetryLater, match="is being written by"):
+            await take_another(taker)
+        await taker.catch_up()
+    fresh = await again(place / "home", place / "new", until=_vector(one, await ends(place / "home")), spaces=[SPACE])
+    assert one.manifest.digest == fresh.digest.digest
+
+
+async def take_another(taker: Taker) -> list[Kept]:
+    """Remove the only one and take it again."""
+    taker.snapshots.remove(taker.snapshots.kept()[0])
+    await taker.catch_up()
+    return taker.snapshots.kept()
+
+
+def _vector(one: Kept, all_: dict[TopicPartition, int]) -> dict[TopicPartition, int]:
+    named = one.manifest.state.positions
+    return {at: named.get(str(at), 0) for at in all_}
+
+
+def _no_room(*_: object) -> None:
+    raise OSError("no room")
+
+
+async def test_one_that_is_gone_is_none(place: Path) -> None:
+    """Whoever copies from one that is removed meanwhile takes the next, or none."""
+    await rounds(place / "home")
+    with Taker(place / "home", Schedule(every=40), embedder=wordllama()) as taker:
+        await taker.catch_up()
+        (one,) = taker.snapshots.kept()
+        taker.snapshots.remove(one)
+        with Home.open(place / "other") as other:
+            assert not taker.snapshots.fill(other, one)
+            assert sorted(path.name for path in other.path.iterdir()) == ["home.json", "writer.lock"]
+    assert (await state(place / "home", FOREVER)).snapshot is None
+
+
+async def test_what_a_replay_would_not_come_to_is_not_begun_with(place: Path) -> None:
+    """A record that was put aside later was folded all the same; other settings fold otherwise."""
+    await rounds(place / "home")
+    (one,) = await take(place / "home", every=40)
+    async with await SqliteLog.open(place / "home" / "log.sqlite", TOPICS, wall_clock_ms) as log:
+        at = next(at for at, end in (await now(log)).items() if at.topic == CONVERSATIONS.name and end > 3)
+        record = (await log.read(at, 2, limit=1))[0]
+        await log.append([dead_letter("encoding", record, Poison("a fault of that time"))])
+    found = await state(place / "home", FOREVER)
+    assert found.snapshot is None
+    whole = await again(place / "home", place / "whole", spaces=[SPACE])
+    assert await digest_of(found.home) == whole.digest.digest
+    (another,) = await take(place / "home", every=40)
+    assert another.manifest.digest != one.manifest.digest
+    assert another.manifest.state.positions == one.manifest.state.positions
+    shutil.rmtree(place / "home" / "moments")
+    assert (await state(place / "home", FOREVER)).snapshot == another.manifest
+    async with await SqliteLog.open(place / "home" / "log.sqlite", TOPICS, wall_clock_ms) as log:
+        changed = Settings(encoding=one.manifest.state.settings.encoding, hebbian=HebbianSettings(half_life_s=86_400))
+        await apply_settings(log, changed, wall_clock_ms)
+    assert (await state(place / "home", FOREVER)).snapshot is None
+
+
+async def test_a_home_without_a_log_has_no_snapshots(place: Path) -> None:
+    """Nor has what is no home."""
+    await rounds(place / "home")
+    await again(place / "home", place / "other")
+    with pytest.raises(BadInput, match=r"has no log of its own; name .*home"):
+        Taker(place / "other", Schedule())
+    with pytest.raises(BadInput, match="there is no helamem home"):
+        Taker(place / "none", Schedule())
+    assert not (place / "none").exists()
