@@ -1,0 +1,194 @@
+"""How the graph grows, what association does, what hubs and facts come of it."""
+
+from __future__ import annotations
+
+from deploy.grafana.vocabulary import Board, Panel, Query, Row, per_second, spread
+
+_GRAPH = Row(
+    "How does the graph grow?",
+    (
+        Panel(
+            title="Links",
+            description="Learned links made, strengthened, and displaced from a full row; each counts in the rows of "
+            "both its ends. Displaced close to made: rows are full, and the setting `neighbours` bounds them.",
+            unit="ops",
+            queries=(
+                Query(per_second("helamem_edges_created_total"), "made"),
+                Query(per_second("helamem_edges_updated_total"), "strengthened"),
+                Query(per_second("helamem_edges_pruned_total"), "displaced"),
+            ),
+        ),
+        Panel(
+            title="Weights of links",
+            description="Weights of all links in the rows that were written in the chosen time: how many were at most "
+            "that heavy, and heavier than the bar before. All at 1: the learning rate is too high for this load.",
+            unit="short",
+            kind="distribution",
+            queries=(Query(spread("helamem_edge_weight"), "{{le}}"),),
+        ),
+        Panel(
+            title="Links of a memory",
+            description="Learned neighbours of the memories whose rows were written in the chosen time.",
+            unit="short",
+            kind="distribution",
+            queries=(Query(spread("helamem_edge_row_degree"), "{{le}}"),),
+        ),
+    ),
+)
+_ASSOCIATION = Row(
+    "Is association at work?",
+    (
+        Panel(
+            title="Recalls that association changed",
+            description="Share of recalls in which association brought at least one result: in them the memory's links "
+            "mattered.",
+            unit="percentunit",
+            most=1,
+            queries=(
+                Query(
+                    per_second("helamem_recalls_changed_by_association_total")
+                    + " / "
+                    + per_second("helamem_recalls_total"),
+                    "changed",
+                ),
+            ),
+        ),
+        Panel(
+            title="Results, by path",
+            description="Why each result was there: found by search (base), brought by association, or a fact.",
+            unit="ops",
+            kind="stacked",
+            queries=(Query(per_second("helamem_recall_results_total", by="path"), "{{path}}"),),
+        ),
+        Panel(
+            title="Recalls and reinforcements",
+            description="What co-activation folded. An agent that never says what was of use teaches little.",
+            unit="eps",
+            queries=(
+                Query(
+                    per_second(
+                        "helamem_events_processed_total",
+                        by="outcome",
+                        more=',group="co-activation",outcome=~"recalled|reinforced"',
+                    ),
+                    "{{outcome}}",
+                ),
+            ),
+        ),
+    ),
+)
+_FACTS = Row(
+    "What comes of it?",
+    (
+        Panel(
+            title="Hubs formed",
+            description="Memories that became hubs, since the beginning of the chosen time.",
+            unit="short",
+            kind="stat",
+            width=4,
+            height=4,
+            queries=(Query("sum(increase(helamem_hubs_formed_total{$w}[$__range]))"),),
+        ),
+        Panel(
+            title="Hubs to distil",
+            description="Hubs that wait. It can come to zero: those that were given up are not among them.",
+            unit="short",
+            kind="stat",
+            width=4,
+            height=4,
+            queries=(Query("max(helamem_hubs_to_distil{$w})"),),
+        ),
+        Panel(
+            title="Hubs given up",
+            description="Hubs among the dead letters, redriven ones included.",
+            unit="short",
+            kind="stat",
+            width=4,
+            height=4,
+            warn=1,
+            queries=(Query("max(helamem_hubs_abandoned{$w})"),),
+        ),
+        Panel(
+            title="Facts distilled",
+            description="Facts that consolidation emitted, since the beginning of the chosen time.",
+            unit="short",
+            kind="stat",
+            width=4,
+            height=4,
+            queries=(Query("sum(increase(helamem_facts_emitted_total{$w}[$__range]))"),),
+        ),
+        Panel(
+            title="Facts retracted",
+            description="Retractions that encoding applied, since the beginning of the chosen time.",
+            unit="short",
+            kind="stat",
+            width=4,
+            height=4,
+            queries=(Query("sum(increase(helamem_facts_retracted_total{$w}[$__range]))"),),
+        ),
+        Panel(
+            title="Vectors from the cache",
+            description="Share of the texts whose vector encoding did not have to compute.",
+            unit="percentunit",
+            kind="stat",
+            width=4,
+            height=4,
+            queries=(
+                Query(
+                    "1 - sum(increase(helamem_embedding_computed_total{$w}[$__range]))"
+                    " / sum(increase(helamem_embedding_texts_total{$w}[$__range]))"
+                ),
+            ),
+        ),
+        Panel(
+            title="Backlog of hubs",
+            description="Hubs that wait to be distilled. An alert comes when there are some for an hour and they "
+            "become no fewer.",
+            unit="short",
+            width=6,
+            queries=(
+                Query("max(helamem_hubs_to_distil{$w})", "to distil"),
+                Query("max(helamem_hubs_abandoned{$w})", "given up"),
+            ),
+        ),
+        Panel(
+            title="Hubs and facts",
+            description="Hubs formed, and facts distilled and retracted.",
+            unit="eps",
+            width=6,
+            queries=(
+                Query(per_second("helamem_hubs_formed_total"), "hubs"),
+                Query(per_second("helamem_facts_emitted_total"), "facts"),
+                Query(per_second("helamem_facts_retracted_total"), "retracted"),
+            ),
+        ),
+        Panel(
+            title="Texts embedded",
+            description="Texts for which encoding asked a vector, and those that the embedder had to compute.",
+            unit="ops",
+            width=6,
+            queries=(
+                Query(per_second("helamem_embedding_texts_total"), "asked"),
+                Query(per_second("helamem_embedding_computed_total"), "computed"),
+            ),
+        ),
+        Panel(
+            title="Calls of models elsewhere",
+            description="Calls by which encoding asks a service for vectors, and those that failed. retry-later: it is "
+            "away or limits the rate. None with an embedder in the process.",
+            unit="ops",
+            width=6,
+            queries=(
+                Query(per_second("helamem_model_call_seconds_count"), "calls"),
+                Query(per_second("helamem_model_errors_total", by="reason"), "failed, {{reason}}"),
+            ),
+        ),
+    ),
+)
+
+BOARD = Board(
+    name="memory",
+    title="helamem: memory",
+    description="How the graph grows, what association does, what hubs and facts come of it.",
+    rows=(_GRAPH, _ASSOCIATION, _FACTS),
+)

@@ -1,0 +1,96 @@
+"""How long recalls take, where the time goes, what they return."""
+
+from __future__ import annotations
+
+from deploy.grafana.vocabulary import Board, Panel, Query, Row, mean, per_second, quantile
+
+_CALLS = ',call=~"search-.*|score-memories|edge-rows|turns|facts"'
+_TOTAL = ',stage="total"'
+_STAGES = ',stage!="total"'
+
+_TIME = Row(
+    "How long does a recall take?",
+    (
+        Panel(
+            title="Time of a recall",
+            description="From the question to the answer, where recalls are answered.",
+            unit="s",
+            width=12,
+            queries=tuple(
+                Query(quantile(share, "helamem_recall_seconds", more=_TOTAL), f"p{share * 100:.0f}")
+                for share in (0.5, 0.95, 0.99)
+            ),
+        ),
+        Panel(
+            title="Recalls answered",
+            description="By the processes chosen above.",
+            unit="ops",
+            width=12,
+            queries=(Query(per_second("helamem_recall_seconds_count", by="job", more=_TOTAL), "{{job}}"),),
+        ),
+        Panel(
+            title="Mean time, by stage",
+            description="Where the time of a recall goes. Search grew after much ingest: the store wants optimising. "
+            "Record is the append of the recall's own event.",
+            unit="s",
+            kind="stacked",
+            width=12,
+            queries=(Query(mean("helamem_recall_seconds", by="stage", more=_STAGES), "{{stage}}"),),
+        ),
+        Panel(
+            title="Slowest, by stage",
+            description="The slowest hundredth of each stage.",
+            unit="s",
+            width=12,
+            queries=(Query(quantile(0.99, "helamem_recall_seconds", by="stage", more=_STAGES), "{{stage}}"),),
+        ),
+    ),
+)
+_RESULTS = Row(
+    "What do recalls return?",
+    (
+        Panel(
+            title="Results of a recall, by path",
+            description="Mean number of results, by why they were there: found by search (base), brought by "
+            "association, or a fact.",
+            unit="short",
+            kind="stacked",
+            queries=(
+                Query(
+                    per_second("helamem_recall_results_total", by="path")
+                    + " / on () group_left () "
+                    + per_second("helamem_recalls_total"),
+                    "{{path}}",
+                ),
+            ),
+        ),
+        Panel(
+            title="Changed by association",
+            description="Share of recalls in which association brought at least one result.",
+            unit="percentunit",
+            most=1,
+            queries=(
+                Query(
+                    per_second("helamem_recalls_changed_by_association_total")
+                    + " / "
+                    + per_second("helamem_recalls_total"),
+                    "changed",
+                ),
+            ),
+        ),
+        Panel(
+            title="The store's reads",
+            description="The slowest hundredth of the store's calls that recalls need. All of them rise: the machine "
+            "is overloaded.",
+            unit="s",
+            queries=(Query(quantile(0.99, "helamem_store_call_seconds", by="call", more=_CALLS), "{{call}}"),),
+        ),
+    ),
+)
+
+BOARD = Board(
+    name="recall",
+    title="helamem: recall",
+    description="How long recalls take, where the time goes, what they return.",
+    rows=(_TIME, _RESULTS),
+)

@@ -1,0 +1,16 @@
+{{- /* How to reach Kafka: what the values say, or what follows from the user that Strimzi makes for the workers. */ -}}
+{{- define "helamem.kafka" -}}
+{{- $user := printf "%s-worker" (include "helamem.fullname" .) -}}
+{{- $kafka := .Values.kafka -}}
+{{- $ca := $kafka.caCertificate -}}
+{{- if and .Values.strimzi.enabled (not $ca) -}}
+{{- $ca = dict "name" (printf "%s-cluster-ca-cert" .Values.strimzi.cluster) "key" "ca.crt" -}}
+{{- end -}}
+{{- if not .Values.strimzi.enabled -}}
+{{- dict "security" $kafka.security "mechanism" $kafka.saslMechanism "ca" $ca "certificate" $kafka.clientCertificate "key" $kafka.clientKey "usernameFrom" $kafka.username "passwordFrom" $kafka.password | toYaml -}}
+{{- else if eq .Values.strimzi.authentication "tls" -}}
+{{- dict "security" "SSL" "mechanism" "" "ca" $ca "certificate" (dict "name" $user "key" "user.crt") "key" (dict "name" $user "key" "user.key") | toYaml -}}
+{{- else -}}
+{{- dict "security" "SASL_SSL" "mechanism" "SCRAM-SHA-512" "ca" $ca "username" $user "passwordFrom" (dict "name" $user "key" "password") | toYaml -}}
+{{- end -}}
+{{- end }}

@@ -1,0 +1,103 @@
+{{- /* The environment of every process. */ -}}
+{{- define "helamem.env" -}}
+{{- $kafka := include "helamem.kafka" . | fromYaml -}}
+- {name: HELAMEM_KAFKA_SERVERS, value: {{ .Values.kafka.bootstrapServers | quote }}}
+- {name: HELAMEM_KAFKA_SECURITY, value: {{ $kafka.security }}}
+- {name: HELAMEM_KAFKA_REPLICATION, value: {{ .Values.kafka.replication | quote }}}
+{{- if hasPrefix "SASL" $kafka.security }}
+- {name: HELAMEM_KAFKA_SASL_MECHANISM, value: {{ $kafka.mechanism }}}
+{{- end }}
+{{- with $kafka.username }}
+- {name: HELAMEM_KAFKA_USERNAME, value: {{ . | quote }}}
+{{- end }}
+{{- with $kafka.usernameFrom }}
+- name: HELAMEM_KAFKA_USERNAME
+  valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .key }}}}
+{{- end }}
+{{- with $kafka.passwordFrom }}
+- name: HELAMEM_KAFKA_PASSWORD
+  valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .key }}}}
+{{- end }}
+{{- if $kafka.ca }}
+- {name: HELAMEM_KAFKA_CA_FILE, value: /etc/helamem/kafka/ca.crt}
+{{- end }}
+{{- if $kafka.certificate }}
+- {name: HELAMEM_KAFKA_CERT_FILE, value: /etc/helamem/kafka/user.crt}
+- {name: HELAMEM_KAFKA_KEY_FILE, value: /etc/helamem/kafka/user.key}
+{{- end }}
+- {name: HELAMEM_STORE, value: qdrant}
+- {name: HELAMEM_QDRANT_URL, value: {{ .Values.qdrant.url | quote }}}
+- {name: HELAMEM_QDRANT_GRPC_PORT, value: {{ .Values.qdrant.grpcPort | quote }}}
+{{- with .Values.qdrant.apiKey }}
+- name: HELAMEM_QDRANT_API_KEY
+  valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .key }}}}
+{{- end }}
+- {name: HELAMEM_METRICS_HOST, value: 0.0.0.0}
+- {name: HELAMEM_METRICS_PORT, value: "9464"}
+{{- range $name, $value := .Values.settings }}
+- {name: HELAMEM_{{ $name | upper }}, value: {{ ternary $value (toJson $value) (kindIs "string" $value) | quote }}}
+{{- end }}
+{{- with .Values.env }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "helamem.container" -}}
+image: {{ include "helamem.image" . }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+env:
+  {{- include "helamem.env" . | nindent 2 }}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: {drop: [ALL]}
+volumeMounts:
+  - {name: work, mountPath: /var/lib/helamem}
+  {{- $kafka := include "helamem.kafka" . | fromYaml }}
+  {{- if or $kafka.ca $kafka.certificate }}
+  - {name: kafka, mountPath: /etc/helamem/kafka, readOnly: true}
+  {{- end }}
+{{- end }}
+
+{{- /* What is of the pod and not of its container. */ -}}
+{{- define "helamem.pod" -}}
+{{- $kafka := include "helamem.kafka" . | fromYaml -}}
+automountServiceAccountToken: false
+enableServiceLinks: false # they would be HELAMEM_ variables that are no settings
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 10001
+  runAsGroup: 10001
+  fsGroup: 10001
+  seccompProfile: {type: RuntimeDefault}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+volumes:
+  - name: work
+    emptyDir: {sizeLimit: {{ .Values.volume.sizeLimit }}}
+  {{- if or $kafka.ca $kafka.certificate }}
+  - name: kafka
+    projected:
+      defaultMode: 0440
+      sources:
+        {{- with $kafka.ca }}
+        - secret: {name: {{ .name }}, items: [{key: {{ .key }}, path: ca.crt}]}
+        {{- end }}
+        {{- with $kafka.certificate }}
+        - secret: {name: {{ .name }}, items: [{key: {{ .key }}, path: user.crt}]}
+        {{- end }}
+        {{- with $kafka.key }}
+        - secret: {name: {{ .name }}, items: [{key: {{ .key }}, path: user.key}]}
+        {{- end }}
+  {{- end }}
+{{- end }}
