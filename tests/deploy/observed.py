@@ -159,6 +159,10 @@ class _Run:
         self.prometheus.eventually(f'helamem_recall_seconds_count{{stage="total"}} >= {self._asked}')
         self.prometheus.eventually(f"sum(faust_event_seconds_count) >= {self._posted}")
         self.prometheus.eventually("max(helamem_lag_records) == 0")
+        # What came up last has no rate before it was read twice.
+        twice_s = time.time() + 2 * EVERY_MS / 1000
+        for job in STAYING:
+            self.prometheus.eventually(f'timestamp(up{{job="helamem-{job}"}}) > {twice_s}')
 
     def _start(self, words: str, *arguments: object) -> None:
         """Start a command that goes on, and wait until it says so; it is ended with the run."""
