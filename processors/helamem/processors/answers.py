@@ -15,7 +15,7 @@ from helamem.schemas.records import TopicPartition
 Kind = Literal["embedding", "distillation"]
 
 
-class Asked(Struct, frozen=True, kw_only=True, gc=False):
+class Question(Struct, frozen=True, kw_only=True, gc=False):
     """All that a model was asked. The same question again is answered from the record."""
 
     kind: Kind
@@ -45,19 +45,19 @@ class NotRecorded(Exception):  # noqa: N818 - whoever asked says it in words of 
 
     Args:
         place: Which of the inputs it is, counted from 0.
-        asked: The question.
+        question: The one without an answer.
     """
 
-    def __init__(self, place: int, asked: Asked) -> None:
-        super().__init__(f"{asked.model} was not asked for {asked.input_hash}")
+    def __init__(self, place: int, question: Question) -> None:
+        super().__init__(f"{question.model} was not asked for {question.input_hash}")
         self.place = place
-        self.asked = asked
+        self.question = question
 
 
 class Answers(Protocol):
     """Where answers are recorded and found again. Of two answers to one question the first in the log is in force."""
 
-    async def find(self, asked: Sequence[Asked]) -> dict[Asked, bytes]:
+    async def find(self, questions: Sequence[Question]) -> dict[Question, bytes]:
         """Return the recorded answers to those of the questions that have one.
 
         Raises:
@@ -65,7 +65,7 @@ class Answers(Protocol):
         """
         ...
 
-    async def record(self, answered: Mapping[Asked, Answered]) -> dict[Asked, bytes]:
+    async def record(self, answered: Mapping[Question, Answered]) -> dict[Question, bytes]:
         """Record answers durably and return, for each question, the one in force; another may have come before.
 
         Raises:
@@ -74,11 +74,12 @@ class Answers(Protocol):
         ...
 
 
-def missing_record(asked: Asked, whose: str, at: TopicPartition, offset: int) -> MissingRecord:
+def missing_record(question: Question, whose: str, at: TopicPartition, offset: int) -> MissingRecord:
     """Return the error of a replay that would have to ask: which answer, to what, and where that stands."""
     return MissingRecord(
-        f"what {asked.model} answered to {whose} at {at}={offset} (input hash {asked.input_hash}) is not recorded in "
-        "helamem.effects, and a replay asks no model; process the log to its end first, or name a model with --embedder"
+        f"what {question.model} answered to {whose} at {at}={offset} (input hash {question.input_hash}) is not recorded"
+        " in helamem.effects, and a replay asks no model; process the log to its end first, or name a model with"
+        " --embedder"
     )
 
 

@@ -55,7 +55,7 @@ class Replayed(Struct, frozen=True, kw_only=True):
     """The moment that was replayed, by `topic/partition`."""
     settings: Settings = Settings()
     """In force in the projection: those of the log, with another embedder where one was named."""
-    asked: int = 0
+    newly_embedded: int = 0
     """Texts that a service was asked for, where another embedder was named: their vectors are not in the log."""
 
     @property

@@ -139,12 +139,12 @@ async def replay_kafka(into: Path, settings: KafkaSettings, **wanted: Unpack[Wan
 class _Done(NamedTuple, Generic[T]):
     result: T
     settings: Settings
-    asked: int
+    newly_embedded: int
     """Texts that a service was asked for."""
 
 
 def _proved(done: _Done[Replayed]) -> Replayed:
-    return structs.replace(done.result, settings=done.settings, asked=done.asked)
+    return structs.replace(done.result, settings=done.settings, newly_embedded=done.newly_embedded)
 
 
 class Work(Protocol[T_co]):

@@ -16,7 +16,7 @@ import pytest
 from fakes.embedding_service import Service, never_the_same, serving
 from fakes.events import message
 from fakes.machine import AT_ONCE, SETTINGS, Machine, Moment, machine
-from helamem.processors.answers import Answered, Asked, NotRecorded, hash_of
+from helamem.processors.answers import Answered, NotRecorded, Question, hash_of
 from helamem.processors.embedder.openai import OpenAIEmbedder
 from helamem.processors.embedder.recorded import RecordedEmbedder
 from helamem.processors.encoding.processor import Encoding
@@ -65,9 +65,9 @@ async def recorded(log: SqliteLog) -> list[ModelAnswered]:
     return [event.data for event in found if isinstance(event.data, ModelAnswered)]
 
 
-def question(text: str) -> Asked:
+def question(text: str) -> Question:
     """Return what it is to embed a text."""
-    return Asked(kind="embedding", model=MODEL, input_hash=hash_of(text))
+    return Question(kind="embedding", model=MODEL, input_hash=hash_of(text))
 
 
 async def test_each_text_is_asked_for_once(service: Service, log: SqliteLog, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ async def test_of_two_answers_the_first_in_the_log_is_in_force(
         for each in (one, other):
             answers, find = each._answers, each._answers.find
 
-            async def found_nothing(asked: list[Asked], find: object = find) -> dict[Asked, bytes]:
+            async def found_nothing(questions: list[Question], find: object = find) -> dict[Question, bytes]:
                 await both.wait()  # neither has recorded anything yet
                 return {}
 
@@ -118,7 +118,7 @@ async def test_without_a_service_the_missing_text_is_named(service: Service, log
     async with asking(None, log, tmp_path / "b") as one:
         with pytest.raises(NotRecorded) as told:
             await one.embed_async(["tent", "lake", "tent"])
-        assert (told.value.place, told.value.asked) == (1, question("lake"))
+        assert (told.value.place, told.value.question) == (1, question("lake"))
         one.dimension = 4
         with pytest.raises(ConfigurationError, match="vectors of openai:m have 3 numbers, not 4; set the dimension"):
             await one.embed_async(["tent"])
@@ -161,13 +161,15 @@ async def test_what_is_no_answer_is_passed_over(log: SqliteLog, tmp_path: Path) 
 
 async def test_text_answers_are_recorded_with_their_prompt(log: SqliteLog, tmp_path: Path) -> None:
     """What a distiller is told comes back as it came; another prompt is another question."""
-    asked = Asked(kind="distillation", model="openai:g", prompt_hash=hash_of("Distil."), input_hash=hash_of("cluster"))
-    other = msgspec.structs.replace(asked, prompt_hash=hash_of("Distil better."))
+    first = Question(
+        kind="distillation", model="openai:g", prompt_hash=hash_of("Distil."), input_hash=hash_of("cluster")
+    )
+    other = msgspec.structs.replace(first, prompt_hash=hash_of("Distil better."))
     with AnswerIndex(tmp_path / "index") as index:
         answers = RecordedAnswers(log, index, lambda: 0)
-        told = {asked: Answered(content='{"facts": ["Zoë"]}'.encode(), version="g-1")}
-        assert await answers.record(told) == {asked: '{"facts": ["Zoë"]}'.encode()}
-        assert await answers.find([other, asked]) == {asked: '{"facts": ["Zoë"]}'.encode()}
+        told = {first: Answered(content='{"facts": ["Zoë"]}'.encode(), version="g-1")}
+        assert await answers.record(told) == {first: '{"facts": ["Zoë"]}'.encode()}
+        assert await answers.find([other, first]) == {first: '{"facts": ["Zoë"]}'.encode()}
 
 
 async def test_an_index_of_another_log_is_not_believed(service: Service, log: SqliteLog, tmp_path: Path) -> None:

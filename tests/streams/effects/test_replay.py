@@ -104,7 +104,7 @@ async def test_replays_of_home_archive_and_restored_log_call_nobody(service: Ser
         await restore_home(log, TOPICS, place / "restored")
     results["restored"] = await replay(place / "restored", place / "d")
     assert {name: one.digest.digest for name, one in results.items()} == dict.fromkeys(results, digest)
-    assert all(one.reproduced and one.asked == 0 for one in results.values())
+    assert all(one.reproduced and one.newly_embedded == 0 for one in results.values())
     assert len(service.calls) == calls
     # The restored home itself, with nothing but its log, and the home without its index, ask for what is new alone.
     for home in ("restored", "home"):
@@ -204,7 +204,7 @@ async def test_another_embedder_embeds_everything_anew(service: Service, place: 
         first = await replay(place / "home", place / "a", **asked)
         assert first.digest.digest != digest
         assert first.settings.encoding.embedder == MODEL
-        assert first.asked == len(set(service.texts)) == len(service.texts) >= 15
+        assert first.newly_embedded == len(set(service.texts)) == len(service.texts) >= 15
         mine = first.digest.spaces[SPACE]
         async with await AsyncMemory.open(place / "a", embedder=remote) as memory:
             assert memory.instance.settings.encoding.embedder == MODEL
@@ -245,7 +245,7 @@ async def test_the_command_re_embeds(service: Service, place: Path, monkeypatch:
     ran = run("replay", "--home", place / "home", "--into", into, "--embedder", MODEL)
     assert ran.code == 0, ran.err
     assert ran.json["settings"]["encoding"]["embedder"] == MODEL
-    assert ran.json["asked"] == len(service.texts)
+    assert ran.json["newly_embedded"] == len(service.texts)
     assert f"openai:m was asked for {len(service.texts)} texts; their vectors are kept in {into}, not in" in ran.err
     assert run("digest", "--home", into).json["settings"]["encoding"]["embedder"] == MODEL
     unknown = run("replay", "--home", place / "home", "--into", place / "c", "--embedder", "nobody")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from helamem.processors.answers import Answered, Answers, Asked, NotRecorded, hash_of
+from helamem.processors.answers import Answered, Answers, NotRecorded, Question, hash_of
 from helamem.processors.embedder.port import Embedder, RemoteEmbedder
 from helamem.schemas.errors import ConfigurationError
 
@@ -41,26 +41,26 @@ class RecordedEmbedder:
             Poison: The model refuses one of the texts for good.
             ConfigurationError: A recorded vector has another length than the model's.
         """
-        asked = [Asked(kind="embedding", model=self.name, input_hash=hash_of(text)) for text in texts]
-        known = await self._answers.find(list(dict.fromkeys(asked)))
-        if missing := {one: text for one, text in zip(asked, texts, strict=True) if one not in known}:
-            known |= await self._ask(missing, asked)
+        questions = [Question(kind="embedding", model=self.name, input_hash=hash_of(text)) for text in texts]
+        known = await self._answers.find(list(dict.fromkeys(questions)))
+        if missing := {one: text for one, text in zip(questions, texts, strict=True) if one not in known}:
+            known |= await self._ask(missing, questions)
         for content in known.values():
             if len(content) != self.dimension * _BYTES:
                 raise ConfigurationError(
                     f"the recorded vectors of {self.name} have {len(content) // _BYTES} numbers, not {self.dimension}; "
                     "set the dimension to that"
                 )
-        if not asked:
+        if not questions:
             return np.zeros((0, self.dimension), dtype=np.float32)
-        joined = np.frombuffer(b"".join(known[one] for one in asked), dtype="<f4")
-        return np.asarray(joined.reshape(len(asked), self.dimension), dtype=np.float32)
+        joined = np.frombuffer(b"".join(known[one] for one in questions), dtype="<f4")
+        return np.asarray(joined.reshape(len(questions), self.dimension), dtype=np.float32)
 
-    async def _ask(self, missing: dict[Asked, str], asked: list[Asked]) -> dict[Asked, bytes]:
+    async def _ask(self, missing: dict[Question, str], questions: list[Question]) -> dict[Question, bytes]:
         embedder = self._embedder
         if embedder is None:
             first = next(iter(missing))
-            raise NotRecorded(asked.index(first), first)
+            raise NotRecorded(questions.index(first), first)
         texts = list(missing.values())
         if isinstance(embedder, RemoteEmbedder):
             vectors, versions = await asyncio.to_thread(embedder.answer, texts)

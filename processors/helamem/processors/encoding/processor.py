@@ -227,7 +227,7 @@ class Encoding:
             given = iter(await embedded(self._embedder, [texts[number] for number in there]) if there else ())
         except NotRecorded as missing:
             position, whose = places[there[missing.place]]
-            raise missing_record(missing.asked, whose, at, position.offset) from None
+            raise missing_record(missing.question, whose, at, position.offset) from None
         nothing = no_direction(self._embedder.dimension)
         return [next(given) if text else nothing for text in texts]
 

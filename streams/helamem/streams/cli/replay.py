@@ -123,7 +123,7 @@ def replay(
         },
         "positions": replayed.positions,
         "settings": msgspec.to_builtins(replayed.settings),
-        "asked": replayed.asked,
+        "newly_embedded": replayed.newly_embedded,
         "records": replayed.records,
         "dead_letters": replayed.dead_letters,
         "hubs": {
@@ -150,8 +150,8 @@ def replay(
         right=("records", "put aside", "hubs recorded", "hubs derived again"),
     )
     show(answer, lambda console: console.print(drawn), as_json=json)
-    if replayed.asked:
-        say(f"{embedder} was asked for {replayed.asked} texts; their vectors are kept in {into}, not in the log")
+    if newly := replayed.newly_embedded:
+        say(f"{embedder} was asked for {newly} texts; their vectors are kept in {into}, not in the log")
     if not replayed.reproduced:
         say(f"the log does not give again what it gave: {hubs.missing} hubs are missing, {hubs.different} differ")
         raise typer.Exit(EXIT_PROBLEM)

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
-from helamem.processors.answers import Answered, Asked
+from helamem.processors.answers import Answered, Question
 from helamem.schemas.errors import RetryLater
 from helamem.schemas.records import Record, TopicPartition
 from helamem.schemas.topics import EFFECTS
@@ -37,17 +37,17 @@ class RecordedAnswers:
         self._next: dict[TopicPartition, int] = {}
         self._reading = asyncio.Lock()
 
-    async def find(self, asked: Sequence[Asked]) -> dict[Asked, bytes]:
+    async def find(self, questions: Sequence[Question]) -> dict[Question, bytes]:
         """Return the answers that are recorded; see `Answers.find`."""
         if not self._next:  # not even looked whether the index is of this log
             await self.catch_up()
-        known = await self._look_up(asked)
-        if len(known) < len(asked):
+        known = await self._look_up(questions)
+        if len(known) < len(questions):
             await self.catch_up()
-            known |= await self._look_up([one for one in asked if one not in known])
+            known |= await self._look_up([one for one in questions if one not in known])
         return known
 
-    async def record(self, answered: Mapping[Asked, Answered]) -> dict[Asked, bytes]:
+    async def record(self, answered: Mapping[Question, Answered]) -> dict[Question, bytes]:
         """Append answers and return those in force; see `Answers.record`."""
         now_ms = self._clock()
         await self._log.append([answer_record(one, answer, now_ms) for one, answer in answered.items()])
@@ -95,8 +95,8 @@ class RecordedAnswers:
         self._index.take(found, {str(at): read})
         self._next[at] = read.next
 
-    async def _look_up(self, asked: Sequence[Asked]) -> dict[Asked, bytes]:
-        ids = {one.id: one for one in asked}
+    async def _look_up(self, questions: Sequence[Question]) -> dict[Question, bytes]:
+        ids = {one.id: one for one in questions}
         known = await asyncio.to_thread(self._index.look_up, list(ids))
         return {ids[id_]: content for id_, content in known.items()}
 
@@ -114,11 +114,11 @@ class KeptAnswers:
         self._index = index
         self.kept = 0
 
-    async def find(self, asked: Sequence[Asked]) -> dict[Asked, bytes]:
+    async def find(self, questions: Sequence[Question]) -> dict[Question, bytes]:
         """Return the answers that are recorded in the log or kept; see `Answers.find`."""
-        return await self._recorded.find(asked)
+        return await self._recorded.find(questions)
 
-    async def record(self, answered: Mapping[Asked, Answered]) -> dict[Asked, bytes]:
+    async def record(self, answered: Mapping[Question, Answered]) -> dict[Question, bytes]:
         """Keep answers; see `Answers.record`."""
         found = [Found(one.id, one.model, answer.content) for one, answer in answered.items()]
         await asyncio.to_thread(self._index.take, found, {})

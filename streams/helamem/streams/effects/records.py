@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from helamem.processors.answers import Answered, Asked
+from helamem.processors.answers import Answered, Question
 from helamem.schemas.errors import Poison
 from helamem.schemas.events import ModelAnswered
 from helamem.schemas.ids import answer_id
@@ -31,24 +31,24 @@ class Found(NamedTuple):
     content: bytes
 
 
-def answer_record(asked: Asked, answered: Answered, time_ms: int) -> NewRecord:
+def answer_record(question: Question, answered: Answered, time_ms: int) -> NewRecord:
     """Return the record of an answer; its id follows from the question alone."""
-    embedding = asked.kind == "embedding"
+    embedding = question.kind == "embedding"
     event = Event(
-        id=asked.id,
+        id=question.id,
         source="helamem/effects",
         space=SPACE,
         time_ms=time_ms,
         data=ModelAnswered(
-            kind=asked.kind,
-            model=asked.model,
+            kind=question.kind,
+            model=question.model,
             version=answered.version,
-            prompt_hash=asked.prompt_hash,
-            input_hash=asked.input_hash,
+            prompt_hash=question.prompt_hash,
+            input_hash=question.input_hash,
             answer=base64.b64encode(answered.content).decode() if embedding else answered.content.decode(),
         ),
     )
-    return NewRecord(topic=EFFECTS.name, key=asked.input_hash.encode(), value=encode(event))
+    return NewRecord(topic=EFFECTS.name, key=question.input_hash.encode(), value=encode(event))
 
 
 def found_in(record: Record, partitions: int) -> Found | None:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from helamem.processors.answers import Asked, hash_of, missing_record
+from helamem.processors.answers import Question, hash_of, missing_record
 from helamem.processors.embedder.choose import choose_embedder, is_recorded
 from helamem.processors.embedder.port import AsyncEmbedder, Embedder
 from helamem.processors.embedder.recorded import RecordedEmbedder
@@ -91,7 +91,7 @@ async def _nothing_to_embed(reading: Reading, name: str) -> None:
                     continue
                 wanted = reading.spaces is None or event.space in reading.spaces
                 if wanted and isinstance(event.data, ConversationMessage) and record.offset not in passed_over:
-                    asked = Asked(
+                    question = Question(
                         kind="embedding", model=name, input_hash=hash_of(spoken(event.data.speaker, event.data.text))
                     )
-                    raise missing_record(asked, f"the message {event.data.message_id}", at, record.offset)
+                    raise missing_record(question, f"the message {event.data.message_id}", at, record.offset)
