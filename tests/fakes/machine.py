@@ -21,7 +21,7 @@ from helamem.processors.store.edge import EdgeStore
 from helamem.processors.store.port import Checkpoint, MemoryStore, Writes
 from helamem.schemas.records import NewRecord, Record, TopicPartition
 from helamem.schemas.settings import HebbianSettings, Settings
-from helamem.schemas.topics import TOPICS
+from helamem.schemas.topics import TOPICS, TopicSpec
 from helamem.schemas.wire import Event
 from helamem.streams.backoff import Backoff
 from helamem.streams.log.ends import conversation_ends
@@ -183,12 +183,17 @@ class Machine:
 
 @asynccontextmanager
 async def machine(
-    place: Path, *, settings: Settings = SETTINGS, embedder: Embedder | None = None, name: str = "store"
+    place: Path,
+    *,
+    settings: Settings = SETTINGS,
+    embedder: Embedder | None = None,
+    name: str = "store",
+    topics: Sequence[TopicSpec] = TOPICS,
 ) -> AsyncIterator[Machine]:
     """Open a log and a store in a directory, or make them there."""
     embedder = embedder or wordllama()
     clock = iter(range(1_750_000_000_000, 1_760_000_000_000))
-    log = await SqliteLog.open(place / "log.sqlite", TOPICS, lambda: next(clock))
+    log = await SqliteLog.open(place / "log.sqlite", topics, lambda: next(clock))
     try:
         store = await EdgeStore.open(place / name, dimension=embedder.dimension)
         try:

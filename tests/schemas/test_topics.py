@@ -5,7 +5,7 @@ import pytest
 from helamem.schemas.errors import BadInput
 from helamem.schemas.events import EVENT_TYPES, EventData, SettingsApplied
 from helamem.schemas.examples import EXAMPLES
-from helamem.schemas.records import Position, TopicPartition, generation_of
+from helamem.schemas.records import Position, TopicPartition, base_name_of, generation_of
 from helamem.schemas.topics import GOVERNED, TOPICS, topic_of
 from helamem.schemas.wire import Event
 
@@ -36,9 +36,12 @@ def test_names_are_unique_and_name_their_generation() -> None:
     assert all(name.startswith("helamem.") for name in names)
 
 
-@pytest.mark.parametrize(("name", "generation"), [("helamem.facts.g2", 2), ("a.g1.g12", 12), ("x.gg.g3", 3)])
-def test_the_generation_stands_at_the_end(name: str, generation: int) -> None:
-    assert generation_of(name) == generation
+@pytest.mark.parametrize(
+    ("name", "base_name", "generation"),
+    [("helamem.facts.g2", "helamem.facts", 2), ("a.g1.g12", "a.g1", 12), ("x.gg.g3", "x.gg", 3)],
+)
+def test_the_generation_stands_at_the_end(name: str, base_name: str, generation: int) -> None:
+    assert (base_name_of(name), generation_of(name)) == (base_name, generation)
 
 
 @pytest.mark.parametrize(
@@ -47,6 +50,11 @@ def test_the_generation_stands_at_the_end(name: str, generation: int) -> None:
 def test_a_name_without_generation_is_refused(name: str) -> None:
     with pytest.raises(BadInput, match="names no generation; it must end like"):
         generation_of(name)
+    assert base_name_of(name) == ""
+
+
+def test_the_base_names_of_our_topics_are_those_of_their_specs() -> None:
+    assert [base_name_of(spec.name) for spec in TOPICS] == [spec.base_name for spec in TOPICS]
 
 
 def test_positions_compare_generation_first() -> None:

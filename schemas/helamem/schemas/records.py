@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -58,13 +59,21 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
     headers: Headers = ()
 
 
+_NAME = re.compile(r"(?P<base_name>.+)\.g(?P<generation>[1-9][0-9]*)", re.DOTALL)
+
+
 def generation_of(topic: str) -> int:
     """Return the generation that stands in a topic's name, `helamem.facts.g2` → 2.
 
     Raises:
         BadInput: The name does not end in a generation.
     """
-    base_name, _, number = topic.rpartition(".g")
-    if not base_name or not (number.isascii() and number.isdecimal()) or number.startswith("0"):
+    if (name := _NAME.fullmatch(topic)) is None:
         raise BadInput(f"the topic name {topic!r} names no generation; it must end like helamem.facts.g1")
-    return int(number)
+    return int(name["generation"])
+
+
+def base_name_of(topic: str) -> str:
+    """Return a topic's name without its generation, `helamem.facts.g2` → `helamem.facts`; "" where it names none."""
+    name = _NAME.fullmatch(topic)
+    return "" if name is None else name["base_name"]

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from helamem.schemas.errors import Poison
 from helamem.schemas.events import RecordDeadLettered
-from helamem.schemas.records import NewRecord, TopicPartition, generation_of
+from helamem.schemas.records import NewRecord, TopicPartition, base_name_of, generation_of
 from helamem.schemas.topics import TOPICS, TopicSpec
 from helamem.schemas.wire import decode
 from helamem.streams.dead_letters import dead_letter_events
@@ -165,7 +165,7 @@ async def _refusal(log: Log, letter: Letter, names: Mapping[str, str]) -> str:
 
 def _spec(letter: Letter) -> TopicSpec | None:
     """Return the topic in which a letter's record would stand now, in whatever generation that is."""
-    base_name = letter.data.topic.rpartition(".g")[0]
+    base_name = base_name_of(letter.data.topic)
     return next((spec for spec in TOPICS if spec.base_name == base_name), None)
 
 
@@ -202,7 +202,7 @@ def _is_later(letter: Letter, partition: TopicPartition, offset: int) -> bool:
     assert spec is not None
     if letter.data.topic == partition.topic:
         return letter.place.partition == partition and letter.data.offset < offset
-    base_name, generation = partition.topic.rpartition(".g")[0], generation_of(partition.topic)
+    base_name, generation = base_name_of(partition.topic), generation_of(partition.topic)
     return spec.base_name == base_name and letter.data.generation < generation
 
 

@@ -19,8 +19,9 @@ from helamem.schemas.errors import Poison, RetryLater
 from helamem.schemas.events import ClusterMember, HubFormed, KnowledgeDistilled
 from helamem.schemas.ids import fact_id, memory_id
 from helamem.schemas.records import Position, TopicPartition
-from helamem.schemas.topics import CONVERSATIONS, FACTS, HUBS
+from helamem.schemas.topics import CONVERSATIONS, FACTS, HUBS, TOPICS
 from helamem.schemas.wire import Event, decode, encode
+from helamem.streams.log.generation import specs_of
 
 AT = TopicPartition(HUBS.name, 0)
 TEXTS = {
@@ -85,6 +86,11 @@ async def one(place: Path) -> AsyncIterator[Machine]:
 @pytest.fixture
 async def known(one: Machine) -> Machine:
     """A machine that knows the texts."""
+    return await taught(one)
+
+
+async def taught(one: Machine) -> Machine:
+    """Return a machine once it knows the texts."""
     await one.append(*(message(name, text, time_ms=START_MS + n) for n, (name, text) in enumerate(TEXTS.items())))
     await one.settle()
     return one
@@ -123,17 +129,19 @@ async def test_it_waits_until_encoding_has_come_as_far_as_the_recalls_had_seen(k
     await process(known, hub("h", "m0", "m1", applied={f"{FACTS.name}/0": 99, "elsewhere.g1/0": 99}))
 
 
-async def test_what_an_older_generation_had_seen_is_waited_for_once(known: Machine) -> None:
+async def test_what_an_older_generation_had_seen_is_waited_for_once(place: Path) -> None:
     """Its offsets mean nothing any more; what was there when it was first asked is waited for, and nothing later."""
-    older = f"{CONVERSATIONS.base_name}.g0/7"
-    await process(known, hub("h", "m0", "m1", applied={older: 3}))
-    processor = known.consolidation()
-    await processor.restore(AT, None)
-    await processor.process(batch(hub("h", "m0", "m1", applied={older: 3})))
-    await known.append(message("m9", "And one more that nobody has encoded yet."))
-    await processor.process(batch(hub("h2", "m1", "m2", applied={older: 3})))
-    with pytest.raises(RetryLater, match="hub h waits until encoding reaches offset"):
+    older = f"{CONVERSATIONS.name}/7"
+    async with machine(place, topics=specs_of(2, CONVERSATIONS.partitions, TOPICS)) as one:
+        known = await taught(one)
         await process(known, hub("h", "m0", "m1", applied={older: 3}))
+        processor = known.consolidation()
+        await processor.restore(AT, None)
+        await processor.process(batch(hub("h", "m0", "m1", applied={older: 3})))
+        await known.append(message("m9", "And one more that nobody has encoded yet."))
+        await processor.process(batch(hub("h2", "m1", "m2", applied={older: 3})))
+        with pytest.raises(RetryLater, match="hub h waits until encoding reaches offset"):
+            await process(known, hub("h", "m0", "m1", applied={older: 3}))
 
 
 async def test_a_pump_waits_with_it_and_goes_on(one: Machine) -> None:

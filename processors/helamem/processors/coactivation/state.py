@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from helamem.processors.seen import Seen, Verdict
 from helamem.schemas.errors import ConfigurationError
+from helamem.schemas.records import base_name_of
 from helamem.schemas.settings import Settings
 from helamem.schemas.topics import TOPICS
 
@@ -108,5 +109,4 @@ class FoldState:
 
 def _is_ours(partition: str) -> bool:
     topic, _, number = partition.rpartition("/")
-    base_name, _, generation = topic.rpartition(".g")
-    return base_name in _TOPIC_NAMES and number.isdecimal() and generation.isdecimal()
+    return base_name_of(topic) in _TOPIC_NAMES and number.isdecimal()

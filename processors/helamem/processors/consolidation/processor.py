@@ -15,7 +15,7 @@ from helamem.processors.store.port import MemoryStore
 from helamem.schemas.errors import Poison, RetryLater
 from helamem.schemas.events import EVERYONE, MOST_SUBJECTS, Evidence, HubFormed, KnowledgeDistilled, Subjects
 from helamem.schemas.ids import derived_id, fact_id
-from helamem.schemas.records import TopicPartition, generation_of
+from helamem.schemas.records import TopicPartition, base_name_of, generation_of
 from helamem.schemas.topics import CONVERSATIONS, HUBS, TopicSpec
 from helamem.schemas.traceparent import caused
 from helamem.schemas.wire import Event
@@ -151,7 +151,7 @@ def _subjects(statement: Statement) -> Subjects | UnsetType:
 
 def _is_older(partition: str, ends: Mapping[str, int]) -> bool:
     """Return whether a partition is one of conversations in a generation that the log has left."""
-    base_name, _, generation = partition.rpartition("/")[0].rpartition(".g")
-    return base_name == CONVERSATIONS.base_name and any(
-        int(generation) < generation_of(current.rpartition("/")[0]) for current in ends if generation.isdecimal()
+    topic = partition.rpartition("/")[0]
+    return base_name_of(topic) == CONVERSATIONS.base_name and any(
+        generation_of(topic) < generation_of(current.rpartition("/")[0]) for current in ends
     )

@@ -41,7 +41,7 @@ from helamem.schemas.events import (
     Subjects,
 )
 from helamem.schemas.ids import memory_id
-from helamem.schemas.records import Position, TopicPartition
+from helamem.schemas.records import Position, TopicPartition, base_name_of
 from helamem.schemas.settings import LOGIC_VERSION, Settings
 from helamem.schemas.topics import CONTROL, CONVERSATIONS, FACTS, TopicSpec
 from helamem.schemas.traceparent import caused
@@ -279,7 +279,7 @@ class Encoding:
 
 def _events_of(partition: TopicPartition) -> tuple[type[EventData], ...]:
     """Return the types that belong into a partition: positions of two topics are not to be compared."""
-    base_name = partition.topic.rpartition(".g")[0]
+    base_name = base_name_of(partition.topic)
     return next(spec.events for spec in Encoding.topics if spec.base_name == base_name)
 
 

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from helamem.schemas.errors import BadInput, ConfigurationError
-from helamem.schemas.records import TopicPartition, generation_of
+from helamem.schemas.records import TopicPartition, base_name_of, generation_of
 from helamem.streams.archive.files import AlreadyThereError, Files
 
 FORMAT = 1
@@ -157,7 +157,7 @@ def state_partitions(files: Files, topic: str, partitions: int) -> None:
 
 def archived_generations(files: Files, base_name: str) -> list[int]:
     """Return the generations of a topic that are archived, each once as a whole, in order."""
-    names = [name for name in files.names(TOPICS_FOLDER) if name.rpartition(".g")[0] == base_name]
+    names = [name for name in files.names(TOPICS_FOLDER) if base_name_of(name) == base_name]
     return sorted(generation_of(name) for name in names if archived_partitions(files, name) is not None)
 
 

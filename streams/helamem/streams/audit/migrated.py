@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from helamem.schemas.errors import Poison
 from helamem.schemas.events import RecordDeadLettered
-from helamem.schemas.records import ORIGIN, Record, TopicPartition, generation_of
+from helamem.schemas.records import ORIGIN, Record, TopicPartition, base_name_of, generation_of
 from helamem.schemas.topics import DEAD_LETTERS
 from helamem.schemas.wire import decode
 from helamem.streams.audit.findings import Copy, Finding, Kind
@@ -132,7 +132,7 @@ def _hash(record: Record) -> bytes:
 
 
 def _said(record: Record) -> list[bytes]:
-    if record.topic.rpartition(".g")[0] != DEAD_LETTERS.base_name:
+    if base_name_of(record.topic) != DEAD_LETTERS.base_name:
         return [record.value]
     try:
         data = decode(record.value).data
@@ -153,5 +153,5 @@ def steps(partitions: Sequence[TopicPartition]) -> list[tuple[list[TopicPartitio
     """Return the partitions of each two consecutive generations of a topic, among some."""
     found: dict[str, dict[int, list[TopicPartition]]] = {}
     for at in partitions:
-        found.setdefault(at.topic.rpartition(".g")[0], {}).setdefault(generation_of(at.topic), []).append(at)
+        found.setdefault(base_name_of(at.topic), {}).setdefault(generation_of(at.topic), []).append(at)
     return [(held[one], held[other]) for held in found.values() for one, other in itertools.pairwise(sorted(held))]

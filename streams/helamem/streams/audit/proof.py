@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from helamem.schemas.errors import BadInput, ConfigurationError, Poison
 from helamem.schemas.events import CheckpointSigned, SegmentRoot
-from helamem.schemas.records import Record, TopicPartition, generation_of
+from helamem.schemas.records import Record, TopicPartition, base_name_of, generation_of
 from helamem.schemas.topics import CHECKPOINTS, TopicSpec
 from helamem.schemas.wire import decode
 from helamem.streams.archive.encoding import encode_record
@@ -77,7 +77,7 @@ def _prove(
 def _find(reader: ArchiveReader, topics: Sequence[TopicSpec], event_id: str) -> tuple[TopicPartition, Span, Record]:
     sought = event_id.encode()
     asked = {spec.base_name for spec in topics} - {CHECKPOINTS.base_name}
-    partitions = [at for at in reader.partitions() if at.topic.rpartition(".g")[0] in asked]
+    partitions = [at for at in reader.partitions() if base_name_of(at.topic) in asked]
     for at in sorted(partitions, key=lambda one: generation_of(one.topic)):
         for span in reader.spans(at):
             for record in reader.records(at, span):

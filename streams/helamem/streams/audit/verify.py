@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import Struct
 
 from helamem.schemas.errors import ConfigurationError
-from helamem.schemas.records import Record, TopicPartition, generation_of
+from helamem.schemas.records import Record, TopicPartition, base_name_of, generation_of
 from helamem.schemas.topics import CHECKPOINTS, TopicSpec
 from helamem.streams.archive.layout import Span, archived_partitions
 from helamem.streams.archive.reader import ArchiveReader
@@ -135,7 +135,7 @@ async def _partitions(log: Log, topics: Sequence[TopicSpec]) -> list[TopicPartit
 
 
 def _is_of_checkpoints(at: TopicPartition) -> bool:
-    return at.topic.rpartition(".g")[0] == CHECKPOINTS.base_name
+    return base_name_of(at.topic) == CHECKPOINTS.base_name
 
 
 class _Readers:

@@ -15,7 +15,7 @@ from helamem.processors.port import Delivery
 from helamem.schemas.errors import BadInput, ConfigurationError, Poison
 from helamem.schemas.events import ConversationMessage, KnowledgeDistilled, MemoryRecalled
 from helamem.schemas.ids import memory_id
-from helamem.schemas.records import Position, Record, TopicPartition, generation_of
+from helamem.schemas.records import Position, Record, TopicPartition, base_name_of, generation_of
 from helamem.schemas.settings import Settings
 from helamem.schemas.times import format_ms
 from helamem.schemas.topics import CONTROL, CONVERSATIONS, FACTS, HUBS, RECALLS, TOPICS, TopicSpec
@@ -193,7 +193,7 @@ class LogReader:
 
     def is_put_aside(self, partition: TopicPartition, offset: int) -> bool:
         """Return whether the processor of this topic put the record aside: where it stands it has no effect."""
-        group = READERS.get(partition.topic.rpartition(".g")[0])
+        group = READERS.get(base_name_of(partition.topic))
         return any(letter.group == group for letter in self.letters.get((partition, offset), ()))
 
     async def _partitions(self, topic: TopicSpec, space: str | None) -> list[TopicPartition]:

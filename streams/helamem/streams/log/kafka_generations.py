@@ -16,7 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from msgspec import Struct
 
 from helamem.schemas.errors import BadInput, ConfigurationError, RetryLater
-from helamem.schemas.records import generation_of
+from helamem.schemas.records import base_name_of, generation_of
 from helamem.schemas.topics import CONVERSATIONS, TOPICS, TopicSpec
 from helamem.streams.log.generation import specs_of
 from helamem.streams.log.kafka_configs import (
@@ -186,7 +186,7 @@ async def _in_use(
 
 def _number(spec: TopicSpec, name: str) -> int:
     """Return of which generation of a topic this is the name, or 0."""
-    if name.rpartition(".g")[0] != spec.base_name:
+    if base_name_of(name) != spec.base_name:
         return 0
     try:
         return generation_of(name)

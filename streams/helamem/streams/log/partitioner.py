@@ -8,7 +8,7 @@ from functools import lru_cache
 from aiokafka.partitioner import murmur2
 
 from helamem.schemas.errors import BadInput
-from helamem.schemas.records import NewRecord, TopicPartition
+from helamem.schemas.records import NewRecord, TopicPartition, base_name_of
 from helamem.schemas.topics import TopicSpec
 
 MAX_KEY_BYTES = 65_536
@@ -80,6 +80,6 @@ class Partitioner:
         if topic in self._partitions:
             return topic
         try:
-            return self._names[topic.rpartition(".g")[0]]
+            return self._names[base_name_of(topic)]
         except KeyError:
             raise BadInput(f"the log has no topic {topic!r}; it has {', '.join(sorted(self._partitions))}") from None

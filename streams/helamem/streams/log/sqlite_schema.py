@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from helamem.schemas.errors import ConfigurationError
-from helamem.schemas.records import generation_of
+from helamem.schemas.records import base_name_of, generation_of
 from helamem.schemas.topics import TopicSpec
 from helamem.streams.log.generation import specs_of
 
@@ -65,7 +65,7 @@ def held(connection: sqlite3.Connection, topics: Sequence[TopicSpec]) -> tuple[T
     if _value(connection, "SELECT count(*) FROM sqlite_master WHERE name = 'partitions'") == 0:
         return tuple(topics)
     found = dict(connection.execute("SELECT topic, count(*) FROM partitions GROUP BY topic").fetchall())
-    later = [name for spec in topics for name in found if name.rpartition(".g")[0] == spec.base_name]
+    later = [name for spec in topics for name in found if base_name_of(name) == spec.base_name]
     number = max((generation_of(name) for name in later), default=0)
     if number in {0, topics[0].generation}:
         return tuple(topics)

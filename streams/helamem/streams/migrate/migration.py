@@ -30,7 +30,7 @@ from helamem.processors.encoding.processor import GROUP as ENCODING
 from helamem.processors.store.port import MemoryStore
 from helamem.schemas.errors import BadInput, ConfigurationError, Poison, RetryLater
 from helamem.schemas.events import RecordDeadLettered
-from helamem.schemas.records import TopicPartition, generation_of
+from helamem.schemas.records import TopicPartition, base_name_of, generation_of
 from helamem.schemas.topics import DEAD_LETTERS, TOPICS, TopicSpec
 from helamem.schemas.wire import decode, encode
 from helamem.streams.dead_letters import letter_id, read_dead_letters
@@ -346,7 +346,7 @@ def _same(one: TopicSpec, other: TopicSpec) -> bool:
 
 
 def _same_topic(at: TopicPartition, spec: TopicSpec) -> bool:
-    return at.topic.rpartition(".g")[0] == spec.base_name
+    return base_name_of(at.topic) == spec.base_name
 
 
 def _read(at: TopicPartition, specs: Sequence[TopicSpec]) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from helamem.schemas.errors import Poison
-from helamem.schemas.records import NewRecord, Record, TopicPartition
+from helamem.schemas.records import NewRecord, Record, TopicPartition, base_name_of
 from helamem.schemas.topics import CONVERSATIONS, FACTS, RECALLS
 from helamem.schemas.traceparent import HEADER, headers_of
 from helamem.schemas.wire import decode, encode
@@ -73,7 +73,7 @@ class SealingLog:
 
     def _sealed(self, record: NewRecord) -> NewRecord:
         space = record.key.decode(errors="replace")
-        if record.topic.rpartition(".g")[0] not in _WORDY or not self._sealer.seals(space):
+        if base_name_of(record.topic) not in _WORDY or not self._sealer.seals(space):
             return record
         try:
             event = decode(record.value)
