@@ -21,7 +21,7 @@ from helamem.processors.embedder.openai import OpenAIEmbedder
 from helamem.processors.embedder.recorded import RecordedEmbedder
 from helamem.processors.encoding.processor import Encoding
 from helamem.processors.encoding.state import embedded_by
-from helamem.schemas.errors import ConfigurationError
+from helamem.schemas.errors import ConfigurationError, RetryLater
 from helamem.schemas.events import ModelAnswered
 from helamem.schemas.records import NewRecord
 from helamem.schemas.topics import EFFECTS, TOPICS
@@ -86,6 +86,26 @@ async def test_each_text_is_asked_for_once(service: Service, log: SqliteLog, tmp
         again = await one.embed_async(["lake", "tent"])
     assert again.tobytes() == first[[1, 0]].tobytes()
     assert len(service.calls) == 2
+
+
+async def test_what_a_busy_service_answered_is_not_asked_for_again(
+    service: Service, log: SqliteLog, tmp_path: Path
+) -> None:
+    """It answers 429 to every fourth call, and 1,000 texts are eight calls: each try goes on where the last ended."""
+    service.status_of = lambda texts: 429 if len(service.calls) % 4 == 0 else 200
+    texts = [f"text {n}" for n in range(1000)]
+    recorded_after = []
+    async with asking(service, log, tmp_path / "index") as one:
+        for _ in range(2):
+            with pytest.raises(RetryLater, match="the embedding service answers 429"):
+                await one.embed_async(texts)
+            recorded_after.append(len(await recorded(log)))
+        vectors = await one.embed_async(texts)
+    assert recorded_after == [384, 768]
+    answered = [asked["input"] for n, (_, _, asked) in enumerate(service.calls, start=1) if n % 4]
+    assert [text for part in answered for text in part] == texts
+    async with asking(None, log, tmp_path / "another") as replaying:
+        assert (await replaying.embed_async(texts)).tobytes() == vectors.tobytes()
 
 
 async def test_of_two_answers_the_first_in_the_log_is_in_force(

@@ -11,10 +11,9 @@ import orjson
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from helamem.processors.embedder.port import unit_rows
+from helamem.processors.embedder.port import TEXTS_PER_CALL, unit_rows
 from helamem.schemas.errors import ConfigurationError, Poison, RetryLater
 
-_TEXTS_PER_CALL = 128
 _MAY_BE_A_TEXTS_FAULT = {400, 413, 422}
 """What services answer to an input that is too long or otherwise not theirs, and some of them to a wrong model."""
 _LONGEST_VERSION = 256
@@ -92,8 +91,8 @@ class OpenAIEmbedder:
         """Return what `embed` does, and for each text what the service called the model; with the same errors."""
         vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
         versions: list[str | None] = [None] * len(texts)
-        for start in range(0, len(texts), _TEXTS_PER_CALL):
-            part = list(texts[start : start + _TEXTS_PER_CALL])
+        for start in range(0, len(texts), TEXTS_PER_CALL):
+            part = list(texts[start : start + TEXTS_PER_CALL])
             for item in self._patient_call(part):
                 if len(item.numbers) != self.dimension:
                     raise ConfigurationError(

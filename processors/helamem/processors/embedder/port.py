@@ -9,6 +9,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+TEXTS_PER_CALL = 128
+"""Texts that one call to a service carries."""
+
 
 class Embedder(Protocol):
     """What turns texts into vectors. It blocks while it computes; callers put it in a thread."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helamem.processors.answers import Answered, Answers, NotRecorded, Question, hash_of
-from helamem.processors.embedder.port import Embedder, RemoteEmbedder
+from helamem.processors.embedder.port import TEXTS_PER_CALL, Embedder, RemoteEmbedder
 from helamem.schemas.errors import ConfigurationError
 
 _BYTES = 4
@@ -37,7 +37,7 @@ class RecordedEmbedder:
 
         Raises:
             NotRecorded: A text was never embedded, and nobody may be asked.
-            RetryLater: The model or the record is away.
+            RetryLater: The model or the record is away; what was answered before that is recorded.
             Poison: The model refuses one of the texts for good.
             ConfigurationError: A recorded vector has another length than the model's.
         """
@@ -61,14 +61,20 @@ class RecordedEmbedder:
         if embedder is None:
             first = next(iter(missing))
             raise NotRecorded(questions.index(first), first)
-        texts = list(missing.values())
-        if isinstance(embedder, RemoteEmbedder):
-            vectors, versions = await asyncio.to_thread(embedder.answer, texts)
-        else:
-            vectors, versions = await asyncio.to_thread(embedder.embed, texts), [None] * len(texts)
-        return await self._answers.record(
-            {
-                one: Answered(content=vector.astype("<f4").tobytes(), version=version)
-                for one, vector, version in zip(missing, vectors, versions, strict=True)
-            }
-        )
+        known: dict[Question, bytes] = {}
+        # Recorded call by call: what was answered is paid for, and a busy service may refuse any of the calls.
+        waiting = list(missing.items())
+        for start in range(0, len(waiting), TEXTS_PER_CALL):
+            part = waiting[start : start + TEXTS_PER_CALL]
+            texts = [text for _, text in part]
+            if isinstance(embedder, RemoteEmbedder):
+                vectors, versions = await asyncio.to_thread(embedder.answer, texts)
+            else:
+                vectors, versions = await asyncio.to_thread(embedder.embed, texts), [None] * len(texts)
+            known |= await self._answers.record(
+                {
+                    one: Answered(content=vector.astype("<f4").tobytes(), version=version)
+                    for (one, _), vector, version in zip(part, vectors, versions, strict=True)
+                }
+            )
+        return known
