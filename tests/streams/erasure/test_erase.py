@@ -97,9 +97,7 @@ async def test_a_moment_before_it_is_proven_by_commitments(lives: dict[str, Path
     home = place / "home"
     shutil.copytree(lives["sealed"], home)
     then = await state(home)
-    async with opened(home) as (instance, _):
-        positions = {str(at): end for at, end in (await instance.ends()).items()}
-    (place / "then.json").write_bytes(orjson.dumps({"positions": positions}))
+    (place / "then.json").write_bytes(orjson.dumps({"positions": await _positions(home)}))
     assert leaks((await past(home, str(place / "then.json"), embedder=wordllama())).home)
     await erased(home)
     assert not leaks(home)
@@ -108,6 +106,27 @@ async def test_a_moment_before_it_is_proven_by_commitments(lives: dict[str, Path
     async with await AsyncMemory.open(place / "then", create=False, embedder=wordllama()) as memory:
         answer = await memory.recall(SPACE, "Who has the piano?", as_of=START, record=False)
         assert all(hit.text for hit in answer.hits)
+
+
+@pytest.mark.parametrize("kind", ["sealed", "plain"])
+async def test_what_was_shown_at_a_moment_before_it_is_shown_there(
+    lives: dict[str, Path], place: Path, kind: str
+) -> None:
+    """A restoration that stands before the erasure counts in a replay until then, and at the end hides nothing less."""
+    home, target = place / "home", memory_id(SPACE, "m0")
+    shutil.copytree(lives[kind], home)
+    async with await AsyncMemory.open(home, embedder=wordllama()) as memory:
+        await memory.forget(SPACE, [target], "once")
+        await memory.restore(SPACE, [target], "and back")
+    then = await state(home)
+    (place / "then.json").write_bytes(orjson.dumps({"positions": await _positions(home)}))
+    await erased(home)
+    replayed = await rebuilt(home, place / "then", until=str(place / "then.json"))
+    async with await AsyncMemory.open(place / "then", create=False, embedder=wordllama()) as memory:
+        turn = (await memory.turns(SPACE, [target]))[target]
+        assert (turn.erased, turn.hidden) == (True, False)
+    assert (replayed == then) == (kind == "sealed"), "only a commitment stands for words that are gone"
+    assert await rebuilt(home, place / "again") == await state(home)
 
 
 async def test_the_log_has_no_plain_hash_of_what_is_sealed(lives: dict[str, Path], place: Path) -> None:
@@ -246,6 +265,11 @@ async def test_words_are_not_sealed_where_a_service_embeds(place: Path) -> None:
     with pytest.raises(ConfigurationError, match="stands in the log unsealed"):
         await seal_tenant(place / "home", "acme")
     assert not (place / "home" / "keys").exists()
+
+
+async def _positions(home: Path) -> dict[str, int]:
+    async with opened(home) as (instance, _):
+        return {str(at): end for at, end in (await instance.ends()).items()}
 
 
 async def _records(home: Path) -> list[bytes]:

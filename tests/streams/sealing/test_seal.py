@@ -12,10 +12,12 @@ from fakes.events import distilled, message
 from helamem.processors.encoding.unsealing import Erased, NoKeys
 from helamem.schemas.errors import ConfigurationError, Poison
 from helamem.schemas.events import SEALED_TEXT, ConversationMessage, KnowledgeDistilled, Sealed, SubjectErased
+from helamem.schemas.records import Position
 from helamem.schemas.wire import Event, decode, encode
 from helamem.streams.sealing.keys import KeyFiles, make_keys
 from helamem.streams.sealing.seal import Opener, Sealer
 
+THING = "00000000-0000-5000-8000-000000000001"
 TEXT = "I live in Quixotropolis."
 
 
@@ -73,7 +75,7 @@ def test_each_key_of_several_subjects_is_needed(keys: KeyFiles, sealer: Sealer) 
     assert [one.subject for one in named] == ["Mira", "Tom"]
     for one in named:
         erased = Erased()
-        erased.note(sealed.space, SubjectErased(subject=one.subject, keys=(one.key,)))
+        erased.note(sealed.space, SubjectErased(subject=one.subject, keys=(one.key,)), Position(1, 0))
         assert Opener(keys, erased).open(sealed) is None
         assert Opener(None, erased).open(sealed) is None
     keys.destroy(sealed.space, "Tom", named[1].key)
@@ -114,6 +116,17 @@ def test_without_keys_it_is_an_error(sealer: Sealer) -> None:
 
 def test_an_erasure_in_another_space_is_none() -> None:
     erased = Erased()
-    erased.note("acme/else", SubjectErased(subject="Mira", memory_ids=("00000000-0000-5000-8000-000000000001",)))
-    assert erased.has("acme/else", "00000000-0000-5000-8000-000000000001")
-    assert not erased.has("acme/team", "00000000-0000-5000-8000-000000000001")
+    erased.note("acme/else", SubjectErased(subject="Mira", memory_ids=(THING,)), Position(1, 0))
+    assert erased.has("acme/else", THING)
+    assert not erased.has("acme/team", THING)
+
+
+def test_of_two_erasures_the_first_one_counts() -> None:
+    """Whichever is read first; a restoration between them brings nothing back."""
+    for offsets in ((5, 9), (9, 5)):
+        erased = Erased()
+        for offset in offsets:
+            erased.note("acme/else", SubjectErased(subject="Mira", memory_ids=(THING,)), Position(1, offset))
+        assert not erased.before("acme/else", THING, Position(1, 4))
+        assert erased.before("acme/else", THING, Position(1, 7))
+        assert erased.before("acme/else", THING, Position(2, 0))

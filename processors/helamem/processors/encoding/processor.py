@@ -263,17 +263,21 @@ class Encoding:
     def _marks(
         self, delivery: Delivery, data: KnowledgeRetracted | MemoryForgotten | MemoryRestored | SubjectErased
     ) -> list[Mark]:
-        """Return what a control event or a retraction says of each of its targets; what is erased stays hidden."""
+        """Return what a control event or a retraction says of each of its targets.
+
+        What was erased before stays hidden. A restoration that stands before an erasure counts, so that a moment
+        between the two is what it was.
+        """
         if isinstance(data, KnowledgeRetracted):
             return [_mark(delivery, "facts", data.fact_id, hidden=True)]
         space = delivery.event.space
         if isinstance(data, SubjectErased):  # its facts are retracted by events in their own topic
-            self._erased.note(space, data)
+            self._erased.note(space, data, delivery.position)
         hidden = not isinstance(data, MemoryRestored)
         return [
             _mark(delivery, "memories", target, hidden=hidden)
             for target in data.memory_ids
-            if hidden or not self._erased.has(space, target)
+            if hidden or not self._erased.before(space, target, delivery.position)
         ]
 
 

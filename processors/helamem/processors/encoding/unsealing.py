@@ -8,24 +8,30 @@ from msgspec import UNSET
 
 from helamem.schemas.errors import ConfigurationError
 from helamem.schemas.events import SubjectErased, Wordy
+from helamem.schemas.records import Position
 from helamem.schemas.wire import Event
 
 
 class Erased:
-    """What the log says was erased. An event erases in its own space only."""
+    """What the log says was erased, and where. An event erases in its own space only."""
 
     def __init__(self) -> None:
         self.keys: set[str] = set()
-        self._things: set[tuple[str, str]] = set()
+        self._things: dict[tuple[str, str], Position] = {}
 
-    def note(self, space: str, event: SubjectErased) -> None:
-        """Take in what one event says."""
-        self._things.update((space, id_) for id_ in (*event.memory_ids, *event.fact_ids))
+    def note(self, space: str, event: SubjectErased, position: Position) -> None:
+        """Take in what the event at a position says; of several erasures of the same thing the first one counts."""
+        for id_ in (*event.memory_ids, *event.fact_ids):
+            self._things[space, id_] = min(position, self._things.get((space, id_), position))
         self.keys.update(event.keys)
 
     def has(self, space: str, id_: str) -> bool:
-        """Return whether the words of a memory or fact were erased."""
+        """Return whether the words of a memory or fact were erased, be it later in the log."""
         return (space, id_) in self._things
+
+    def before(self, space: str, id_: str, position: Position) -> bool:
+        """Return whether a memory or fact had been erased where a control event of its space stands."""
+        return (space, id_) in self._things and self._things[space, id_] < position
 
 
 class Unsealer(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from helamem.processors.encoding.unsealing import Erased
 from helamem.schemas.errors import Poison
 from helamem.schemas.events import SubjectErased
+from helamem.schemas.records import Position, generation_of
 from helamem.schemas.topics import CONTROL
 from helamem.schemas.wire import decode
 from helamem.streams.log.port import Log
@@ -20,7 +21,7 @@ async def read_erased(log: Log) -> Erased:
     partitions = await log.partitions(CONTROL.name)
     begins = await log.begin_offsets(partitions)
     for partition in partitions:
-        offset = begins[partition]
+        offset, generation = begins[partition], generation_of(partition.topic)
         while records := await log.read(partition, offset, limit=_PAGE):
             offset = records[-1].offset + 1
             for record in records:
@@ -32,5 +33,5 @@ async def read_erased(log: Log) -> Erased:
                 except Poison:  # encoding puts it aside
                     continue
                 if isinstance(event.data, SubjectErased):
-                    erased.note(event.space, event.data)
+                    erased.note(event.space, event.data, Position(generation, record.offset))
     return erased
