@@ -11,11 +11,12 @@ import orjson
 import pytest
 
 from fakes.directories import directory
-from fakes.subjects import OTHER, SPACE, START, WORDS, erased, leaks, lived, opened
+from fakes.events import event, record
+from fakes.subjects import MIRA, OTHER, SPACE, START, WORDS, erased, leaks, lived, opened
 from fakes.words import wordllama
 from helamem.processors.digest import Digest, digest
 from helamem.schemas.errors import BadInput, ConfigurationError
-from helamem.schemas.events import KnowledgeDistilled, MemoryRestored, SubjectErased
+from helamem.schemas.events import EVERYONE, KnowledgeDistilled, MemoryRestored, SubjectErased
 from helamem.schemas.ids import memory_id
 from helamem.schemas.settings import EncodingSettings, Settings
 from helamem.schemas.topics import TOPICS
@@ -208,6 +209,25 @@ async def test_erased_memories_cannot_be_restored(lives: dict[str, Path], place:
         assert (await memory.turns(SPACE, [target]))[target].hidden
     assert MemoryRestored in {type(decode(value).data) for value in await _records(home)}
     assert await rebuilt(home, place / "again") == await state(home)
+
+
+async def test_an_event_of_one_space_erases_nothing_in_another(lives: dict[str, Path], place: Path) -> None:
+    """Also where it names their keys and memories, of a data subject with the same name."""
+    home = place / "home"
+    shutil.copytree(lives["sealed"], home)
+    before = (await state(home)).spaces[SPACE]
+    async with opened(home) as (instance, _):
+        assert instance.keys is not None
+        keys = tuple(key for subject in ("Mira", EVERYONE) for key in instance.keys.live(SPACE, subject))
+        assert len(keys) == 2
+        data = SubjectErased(subject="Mira", keys=keys, memory_ids=(memory_id(SPACE, "m0"),))
+        await instance.log.append([record(event("another's", data, space=OTHER))])
+    again = await rebuilt(home, place / "again")
+    assert again.spaces[SPACE] == before
+    assert again == await state(home)
+    async with await AsyncMemory.open(place / "again", create=False, embedder=wordllama()) as memory:
+        turn = (await memory.turns(SPACE, [memory_id(SPACE, "m0")]))[memory_id(SPACE, "m0")]
+        assert (turn.text, turn.hidden) == (MIRA[0], False)
 
 
 async def test_a_lost_store_comes_back_without_the_words(lives: dict[str, Path], place: Path) -> None:

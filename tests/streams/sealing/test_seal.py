@@ -121,6 +121,19 @@ def test_an_erasure_in_another_space_is_none() -> None:
     assert not erased.has("acme/team", THING)
 
 
+def test_an_erasure_closes_the_keys_of_its_own_space_alone(keys: KeyFiles, sealer: Sealer) -> None:
+    """The same name in two spaces is two data subjects, and an event in one space names no key of another."""
+    here, there = sealer.seal(said()), sealer.seal(replace(said(), space="acme/else"))
+    named = tuple(one.key for event in (here, there) for one in sealed_of(event).keys)
+    assert len(set(named)) == 2
+    erased = Erased()
+    erased.note("acme/else", SubjectErased(subject=sealed_of(here).keys[0].subject, keys=named), Position(1, 0))
+    assert Opener(keys, erased).open(there) is None
+    assert Opener(keys, erased).open(here) == TEXT
+    with pytest.raises(ConfigurationError, match="no keys are at hand"):
+        Opener(None, erased).open(here)
+
+
 def test_of_two_erasures_the_first_one_counts() -> None:
     """Whichever is read first; a restoration between them brings nothing back."""
     for offsets in ((5, 9), (9, 5)):

@@ -16,14 +16,15 @@ class Erased:
     """What the log says was erased, and where. An event erases in its own space only."""
 
     def __init__(self) -> None:
-        self.keys: set[str] = set()
+        self.keys: set[tuple[str, str]] = set()
+        """Of destroyed keys, each by the space that it belongs to and its id."""
         self._things: dict[tuple[str, str], Position] = {}
 
     def note(self, space: str, event: SubjectErased, position: Position) -> None:
         """Take in what the event at a position says; of several erasures of the same thing the first one counts."""
         for id_ in (*event.memory_ids, *event.fact_ids):
             self._things[space, id_] = min(position, self._things.get((space, id_), position))
-        self.keys.update(event.keys)
+        self.keys.update((space, key) for key in event.keys)
 
     def has(self, space: str, id_: str) -> bool:
         """Return whether the words of a memory or fact were erased, be it later in the log."""

@@ -204,7 +204,7 @@ def _destroy(home: Home, named: _Named, erased: Erased) -> None:
     keys = KeyFiles(home.keys_path)
     for subject in (named.subject, EVERYONE):
         for key_id in keys.known(named.space, subject):
-            if key_id in erased.keys:
+            if (named.space, key_id) in erased.keys:
                 keys.destroy(named.space, subject, key_id)
 
 

@@ -100,7 +100,7 @@ class Opener:
         assert isinstance(data, Wordy)
         if data.sealed is UNSET:
             return words_of(data)
-        if any(one.key in self._erased.keys for one in data.sealed.keys):
+        if any((event.space, one.key) in self._erased.keys for one in data.sealed.keys):
             return None
         if self._keys is None:
             return NoKeys().open(event)
