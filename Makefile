@@ -16,8 +16,8 @@ test: lint # the quick ones side by side, then what needs the machine for itself
 test-fire: install # workers, brokers and stores are killed at random for minutes; HELAMEM_FIRE_SEED repeats a run
 	HELAMEM_FIRE=long $(BIN)/pytest tests/fire -s
 
-check: lint
-	$(BIN)/pytest -m "not slow" -n 2
+check: lint # the inner loop
+	$(BIN)/pytest -m "not slow and not broad" -n 2
 
 lint: install
 	$(BIN)/ruff check .

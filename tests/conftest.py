@@ -12,6 +12,19 @@ from hypothesis import settings
 settings.register_profile("helamem", deadline=None)
 settings.load_profile("helamem")
 
+_BROAD = (
+    "processors/store/test_edge.py",
+    "streams/archive",
+    "streams/cli",
+    "streams/effects",
+    "streams/erasure",
+    "streams/snapshots",
+    "streams/store_process",
+    "streams/test_crash.py",
+    "streams/test_replay.py",
+    "streams/test_replay_options.py",
+)
+"""Where tests make whole homes and processes, by path under this folder."""
 _DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
@@ -25,3 +38,11 @@ def locomo_dev() -> Path:
             pytest.fail(complaint)
         pytest.skip(complaint)
     return path
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that the inner loop leaves out."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).as_posix().startswith(_BROAD):
+            item.add_marker(pytest.mark.broad)
