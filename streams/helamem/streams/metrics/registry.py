@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from itertools import accumulate
+from math import fsum
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,13 +27,19 @@ class _Spread:
     """One histogram series."""
 
     def __init__(self, buckets: Sequence[float]) -> None:
-        self._bounds: NDArray[np.float64] = np.array(buckets)
-        self.counts: NDArray[np.int64] = np.zeros(len(buckets) + 1, dtype=np.int64)
+        self._bounds = buckets
+        self.counts = [0] * (len(buckets) + 1)
         self.sum = 0.0
 
-    def add(self, values: NDArray[np.float64]) -> None:
+    def add(self, values: Sequence[float]) -> None:
+        for value in values:
+            self.counts[bisect_left(self._bounds, value)] += 1
+        self.sum += fsum(values)
+
+    def add_array(self, values: NDArray[np.float64]) -> None:
         places = np.searchsorted(self._bounds, values, side="left")
-        self.counts += np.bincount(places, minlength=len(self.counts))
+        more = np.bincount(places, minlength=len(self.counts)).tolist()
+        self.counts = [count + new for count, new in zip(self.counts, more, strict=True)]
         self.sum += float(values.sum())
 
 
@@ -72,27 +80,34 @@ class Metrics(Collector):
         self._change(metric, amount, labels)
 
     def observe(self, metric: c.Metric, *observed: float, **labels: str) -> None:
-        """Add values to a histogram; none of them makes its series known."""
-        self.observe_all(metric, observed, **labels)
+        """Add a few values to a histogram; none of them makes its series known.
+
+        NumPy gives up the interpreter even for one value, and while others compute has to wait for it again.
+        """
+        with self._lock:
+            self._spread(metric, labels).add(observed)
 
     def observe_all(self, metric: c.Metric, observed: ArrayLike, **labels: str) -> None:
         """Add many values to a histogram, shape (n,)."""
-        assert metric.kind == "histogram"
-        spreads, values = self._spreads[metric.name], _values(metric, labels)
         array = np.asarray(observed, dtype=np.float64)
         with self._lock:
-            spread = spreads.get(values)
-            if spread is None:
-                spread = spreads[values] = _Spread(metric.buckets)
-            spread.add(array)
+            self._spread(metric, labels).add_array(array)
 
     def value(self, metric: c.Metric, **labels: str) -> float:
         """Return a counter or gauge, or how many values a histogram has; 0 where nothing was measured."""
         values = _values(metric, labels)
         if metric.kind == "histogram":
             spread = self._spreads[metric.name].get(values)
-            return 0 if spread is None else float(spread.counts.sum())
+            return 0 if spread is None else float(sum(spread.counts))
         return self._numbers[metric.name].get(values, 0)
+
+    def _spread(self, metric: c.Metric, labels: Mapping[str, str]) -> _Spread:
+        assert metric.kind == "histogram"
+        spreads, values = self._spreads[metric.name], _values(metric, labels)
+        spread = spreads.get(values)
+        if spread is None:
+            spread = spreads[values] = _Spread(metric.buckets)
+        return spread
 
     def _change(self, metric: c.Metric, amount: float, labels: Mapping[str, str]) -> None:
         series, values = self._numbers[metric.name], _values(metric, labels)
@@ -126,7 +141,7 @@ def _histogram(metric: c.Metric, spreads: Mapping[Values, _Spread]) -> Histogram
     family = HistogramMetricFamily(metric.name, metric.meaning, labels=metric.labels)
     bounds = [*map(floatToGoString, metric.buckets), "+Inf"]  # 60.0 and not 60: as Prometheus 3 writes it in any case
     for values, spread in spreads.items():
-        upto = accumulate(spread.counts.tolist())
+        upto = accumulate(spread.counts)
         family.add_metric(values, list(zip(bounds, upto, strict=True)), spread.sum)
     return family
 
