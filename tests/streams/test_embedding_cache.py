@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 
 from fakes.directories import directory
 from fakes.words import CountingEmbedder, wordllama
-from helamem.schemas.errors import RetryLater
-from helamem.streams.embedding_cache import EmbeddingCache
+from helamem.schemas.errors import ConfigurationError, RetryLater
+from helamem.streams.embedding_cache import EmbeddingCache, cache_key, forget_vectors
+
+OLDER = "CREATE TABLE vectors (key BLOB PRIMARY KEY, vector BLOB)"
+"""As caches were once kept."""
 
 
 @settings(max_examples=20, deadline=None)
@@ -73,10 +76,65 @@ def test_a_cache_that_cannot_be_written_is_tried_again(tmp_path: Path) -> None:
         assert file is not None
         pages = file.execute("PRAGMA page_count").fetchone()[0]
         file.execute(f"PRAGMA max_page_count = {pages}")
-        with pytest.raises(RetryLater, match=r"the embedding cache cannot be written: .*full"):
+        with pytest.raises(RetryLater, match=r"the embedding cache .*/c cannot be written: its disk is full"):
             cache.embed([f"text {n}" for n in range(200)])
         assert np.array_equal(cache.embed(["before"]), wordllama().embed(["before"]))
         file.execute("PRAGMA max_page_count = 1000000")
         cache.embed([f"text {n}" for n in range(200)])
     with closing(sqlite3.connect(tmp_path / "c")) as written:
         assert written.execute("SELECT count(*) FROM contents").fetchone() == (201,)
+
+
+@pytest.mark.parametrize("statements", [[OLDER], [OLDER, "ALTER TABLE contents RENAME COLUMN content TO vector"]])
+def test_an_older_cache_is_refused_so_that_nothing_outlives_an_erasure_in_it(
+    tmp_path: Path, statements: list[str]
+) -> None:
+    """Who erases is told to delete it, since nobody knows any more what is in it; whoever only looks, looks past it."""
+    path = tmp_path / "c"
+    if len(statements) > 1:
+        EmbeddingCache(CountingEmbedder(), path).close()
+    with closing(sqlite3.connect(path)) as file:
+        for statement in statements:
+            file.execute(statement)
+    before = path.read_bytes()
+    sentence = f"the embedding cache {path} is of another version or something else; delete it: it is filled again"
+    with pytest.raises(ConfigurationError, match=sentence):
+        EmbeddingCache(CountingEmbedder(), path)
+    with pytest.raises(ConfigurationError, match=sentence):
+        forget_vectors(path, [cache_key("test", "tent")])
+    embedder = CountingEmbedder()
+    with EmbeddingCache(embedder, path, read_only=True) as cache:
+        assert np.array_equal(cache.embed(["tent"]), wordllama().embed(["tent"]))
+    assert embedder.texts == 1
+    assert path.read_bytes() == before
+
+
+def test_what_is_forgotten_is_in_no_file(tmp_path: Path) -> None:
+    """Also where only the write-ahead log of a killed process is left of the cache."""
+    path, log = tmp_path / "c", tmp_path / "c-wal"
+    with EmbeddingCache(CountingEmbedder(), path) as cache:
+        vector = cache.embed(["tent", "lake"])[0].tobytes()
+        left = log.read_bytes()
+        assert vector in left
+    assert vector in path.read_bytes()
+    forget_vectors(path, [cache_key(CountingEmbedder.name, "tent")])
+    assert [one.name for one in tmp_path.iterdir() if vector in one.read_bytes()] == []
+    embedder = CountingEmbedder()
+    with EmbeddingCache(embedder, path) as cache:
+        cache.embed(["tent", "lake"])
+    assert embedder.texts == 1
+    path.unlink()
+    log.write_bytes(left)
+    forget_vectors(path, [cache_key(CountingEmbedder.name, "tent")])
+    assert [one.name for one in tmp_path.iterdir() if vector in one.read_bytes()] == []
+
+
+def test_a_vector_of_another_length_is_damage(tmp_path: Path) -> None:
+    """It is not the text's fault."""
+    with EmbeddingCache(CountingEmbedder(), tmp_path / "c") as cache:
+        cache.embed(["tent"])
+        file = cache._file.connection
+        assert file is not None
+        file.execute("UPDATE contents SET content = x'00000000'")
+        with pytest.raises(ConfigurationError, match=r"damaged .*a vector of 4 bytes, not 1024.*; delete it: it is"):
+            cache.embed(["tent"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -13,14 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helamem.processors.embedder.port import Embedder
-from helamem.schemas.errors import RetryLater
 from helamem.streams.keyed_file import KeyedFile
 
 _KEY_BYTES = 16
+_BYTES = 4
+"""Of one number."""
+_NAME = "the embedding cache"
 
 
 class EmbeddingCache:
-    """An embedder that remembers every vector it gave. It may be thrown away at any time.
+    """An embedder that remembers every vector it gave, with the errors of `KeyedFile`. It may be thrown away.
 
     Args:
         embedder: What computes the vectors that are not there yet.
@@ -34,7 +35,7 @@ class EmbeddingCache:
         self.name = embedder.name
         self.quick = False  # it asks a file
         self.dimension = embedder.dimension
-        self._file = KeyedFile(path, "the embedding cache", read_only=read_only)
+        self._file = KeyedFile(path, _NAME, read_only=read_only)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return one unit vector per text, shape (n, dimension); see `Embedder.embed`."""
@@ -49,6 +50,9 @@ class EmbeddingCache:
             known |= computed
         if not keys:
             return np.zeros((0, self.dimension), dtype=np.float32)
+        for content in known.values():
+            if len(content) != self.dimension * _BYTES:
+                raise self._file.damaged(f"a vector of {len(content)} bytes, not {self.dimension * _BYTES}")
         joined = np.frombuffer(b"".join(known[key] for key in keys), dtype="<f4")
         return np.asarray(joined.reshape(len(keys), self.dimension), dtype=np.float32)
 
@@ -74,18 +78,14 @@ def forget_vectors(path: Path, keys: Collection[bytes]) -> None:
     """Remove vectors from a cache, also from what its file keeps of deleted rows. Nobody else has it open.
 
     Raises:
-        RetryLater: The file cannot be written.
+        ConfigurationError: The file is damaged, something else or of another version, so nobody knows what is in it.
+        RetryLater: It cannot be written.
     """
-    if not path.exists():
+    # What was not moved out of a write-ahead log outlives its file; to open that anew removes it.
+    if not (path.exists() or path.with_name(f"{path.name}-wal").exists()):
         return
-    file = sqlite3.connect(path, isolation_level=None)
+    file = KeyedFile(path, _NAME)
     try:
-        file.execute("BEGIN")
-        file.executemany("DELETE FROM contents WHERE key = ?", ((key,) for key in keys))
-        file.execute("COMMIT")
-        file.execute("VACUUM")
-        file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    except sqlite3.OperationalError as error:
-        raise RetryLater(f"the embedding cache {path} cannot be written: {error}; free some space") from None
+        file.forget(keys)
     finally:
         file.close()

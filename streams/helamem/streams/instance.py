@@ -135,6 +135,10 @@ class Instance:
             if home.sealed_tenants:
                 check_embedder(home, in_force.encoding.embedder)
             embedder = embedder or _chosen(home, in_force.encoding.embedder)
+            if home.projection_of is not None and not home.store_path.exists():
+                raise ConfigurationError(
+                    f"the store of {home.path} is gone, which a replay filled; delete the rest of it and replay again"
+                )
             store = await EdgeStore.open(
                 home.store_path, dimension=embedder.dimension, language=in_force.encoding.language
             )

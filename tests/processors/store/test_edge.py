@@ -69,9 +69,11 @@ async def test_another_language_is_refused(store: EdgeStore, tmp_path: Path) -> 
     assert not (tmp_path / "other").exists()
 
 
-@pytest.mark.parametrize(("schema", "advice"), [(2, "install a newer helamem"), (0, "rebuild it from the log")])
+@pytest.mark.parametrize(
+    ("schema", "advice"), [(2, "install a newer helamem"), (0, "delete it: it is filled again from the log")]
+)
 async def test_another_layout_is_refused(store: EdgeStore, tmp_path: Path, schema: int, advice: str) -> None:
-    """A store of a newer version is not touched, one of an older version is to be rebuilt."""
+    """A store of a newer version is not touched, one of an older version is to be deleted."""
     await store.close()
     description = tmp_path / "store" / "store.json"
     description.write_bytes(msgspec.json.encode({**msgspec.json.decode(description.read_bytes()), "schema": schema}))
@@ -86,7 +88,7 @@ async def test_damage_is_told_apart_and_said(store: EdgeStore, tmp_path: Path) -
     (file,) = (tmp_path / "store" / "checkpoints").iterdir()
     whole = file.read_bytes()
     file.write_bytes(whole[:-3])
-    with pytest.raises(ConfigurationError, match=r"checkpoint .* is damaged"):
+    with pytest.raises(ConfigurationError, match=r"is damaged \(.*@.*\.checkpoint\); delete it: it is filled again"):
         await EdgeStore.open(tmp_path / "store", dimension=DIMENSION)
     file.write_bytes(whole)
     await (await EdgeStore.open(tmp_path / "store", dimension=DIMENSION)).close()
@@ -94,7 +96,7 @@ async def test_damage_is_told_apart_and_said(store: EdgeStore, tmp_path: Path) -
     with pytest.raises(ConfigurationError, match="has lost its directory facts"):
         await EdgeStore.open(tmp_path / "store", dimension=DIMENSION)
     (tmp_path / "store" / "store.json").write_text("{")
-    with pytest.raises(ConfigurationError, match=r"store.json is damaged"):
+    with pytest.raises(ConfigurationError, match=r"store is damaged \(store\.json\); delete it: it is filled again"):
         await EdgeStore.open(tmp_path / "store", dimension=DIMENSION)
 
 

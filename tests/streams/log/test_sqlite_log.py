@@ -208,7 +208,7 @@ async def test_a_topic_is_never_grown_in_place(log: SqliteLog, path: Path) -> No
 
 
 async def test_other_files_are_left_alone(path: Path) -> None:
-    """What is no log, or one of a newer version, is refused and not changed by a byte."""
+    """What is no log, or one of another version, is refused and not changed by a byte."""
     other = sqlite3.connect(path)
     other.execute("CREATE TABLE theirs (n)")
     other.close()
@@ -217,9 +217,27 @@ async def test_other_files_are_left_alone(path: Path) -> None:
     ours = sqlite3.connect(newer)
     ours.execute("PRAGMA user_version = 2")
     ours.close()
+    older = path.with_name("older.sqlite")
+    await (await SqliteLog.open(older, [ONE], wall_clock_ms)).close()
+    theirs = sqlite3.connect(older)
+    theirs.execute("ALTER TABLE records DROP COLUMN headers")
+    theirs.close()
+    table = path.with_name("table.sqlite")
+    namesake = sqlite3.connect(table)
+    namesake.execute("CREATE TABLE partitions (n)")
+    namesake.close()
     text = path.with_name("notes.txt")
     text.write_text("not a database at all " * 100)
-    for file, reason in ((path, "not a helamem log"), (newer, "upgrade helamem"), (text, "damaged or something else")):
+    for file, reason in (
+        (path, "not a helamem log"),
+        (table, "not a helamem log"),
+        (newer, "upgrade helamem"),
+        (
+            older,
+            r"older helamem \(its table records has other columns\); read it with that version, or name a new",
+        ),
+        (text, "damaged or something else"),
+    ):
         before = file.read_bytes()
         for read_only in (False, True):
             with pytest.raises(ConfigurationError, match=reason):

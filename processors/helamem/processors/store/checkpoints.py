@@ -58,4 +58,6 @@ def _read(file: Path) -> Checkpoint:
     try:
         return _decode(file.read_bytes())
     except msgspec.MsgspecError as error:
-        raise ConfigurationError(f"the checkpoint {file} is damaged; rebuild the store from the log") from error
+        raise ConfigurationError(
+            f"the store at {file.parents[1]} is damaged ({file.name}); delete it: it is filled again from the log"
+        ) from error

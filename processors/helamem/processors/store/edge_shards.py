@@ -35,6 +35,7 @@ REWRITING, REWRITTEN = ".rewriting", ".rewritten"
 """Endings of a shard that is being copied, and of one that is whole and takes the place of the old one."""
 
 _DESCRIPTION = "store.json"
+_MENDING = "delete it: it is filled again from the log"
 _UNUSED = "unused"
 
 
@@ -125,11 +126,11 @@ def _compare(path: Path, raw: bytes, wanted: _Description) -> None:
     try:
         made_for = msgspec.json.decode(raw, type=_Description)
     except msgspec.MsgspecError as error:
-        raise ConfigurationError(f"{path / _DESCRIPTION} is damaged; rebuild the store from the log") from error
+        raise ConfigurationError(f"the store at {path} is damaged ({_DESCRIPTION}); {_MENDING}") from error
     if made_for.schema != SCHEMA:
         raise ConfigurationError(
             f"the store at {path} has layout {made_for.schema}, this version reads {SCHEMA}; "
-            + ("install a newer helamem" if made_for.schema > SCHEMA else "rebuild it from the log")
+            + ("install a newer helamem" if made_for.schema > SCHEMA else _MENDING)
         )
     if made_for.dimension != wanted.dimension:
         raise ConfigurationError(
@@ -190,7 +191,7 @@ def _plain() -> EdgeConfig:
 
 def _load(path: Path, name: str) -> EdgeShard:
     if not (path / name).is_dir():
-        raise ConfigurationError(f"the store at {path} has lost its directory {name}; rebuild it from the log")
+        raise ConfigurationError(f"the store at {path} has lost its directory {name}; {_MENDING}")
     try:
         return EdgeShard.load(str(path / name))
     except Exception as error:
@@ -198,6 +199,4 @@ def _load(path: Path, name: str) -> EdgeShard:
             raise ConfigurationError(
                 f"another process has the store at {path} open; stop it, or ask it instead"
             ) from error
-        raise ConfigurationError(
-            f"the store at {path / name} cannot be read: {error}; rebuild it from the log"
-        ) from error
+        raise ConfigurationError(f"the store at {path} cannot be read ({name}: {error}); {_MENDING}") from error

@@ -11,13 +11,14 @@ What is erased lies on a third shelf, `!t/a`, until it is hidden as well.
 from __future__ import annotations
 
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from helamem.processors.store.port import CollectionName, EdgeRow, FactRecord, Mark, Turn
+from helamem.schemas.errors import ConfigurationError
 from helamem.schemas.ids import id_bytes, id_text
 from helamem.schemas.records import Position
 
@@ -29,6 +30,8 @@ GENERATION = "generation"
 OFFSET = "offset"
 PACKED = "packed"
 Payload = dict[str, Any]
+
+T = TypeVar("T")
 
 _HIDDEN = "-"
 _ERASED = "!"
@@ -147,7 +150,7 @@ TURN_FIELDS = [SPACE, PACKED]
 
 def turn_of(id_: str, payload: Mapping[str, Any]) -> Turn:
     """Return the turn of a stored memory."""
-    packed = _decode_turn(payload[PACKED])
+    packed = _unpacked(_decode_turn, payload)
     return Turn(
         id=id_,
         space=space_of(payload[SPACE]),
@@ -194,7 +197,7 @@ def fact_payload(fact: FactRecord) -> Payload:
 
 def fact_of(id_: str, payload: Mapping[str, Any]) -> FactRecord:
     """Return a stored fact."""
-    packed = _decode_fact(payload[PACKED])
+    packed = _unpacked(_decode_fact, payload)
     return FactRecord(
         id=id_,
         space=space_of(payload[SPACE]),
@@ -227,7 +230,7 @@ def row_payload(row: EdgeRow) -> Payload:
 
 def row_of(payload: Mapping[str, Any]) -> EdgeRow:
     """Return a stored edge row."""
-    raw = a2b_base64(payload[PACKED])
+    raw = _unpacked(a2b_base64, payload)
     return EdgeRow(
         space=payload[SPACE],
         memory_id=id_text(raw[:_ID_BYTES]),
@@ -249,7 +252,7 @@ def mark_payload(mark: Mark) -> Payload:
 
 def mark_of(payload: Mapping[str, Any]) -> Mark:
     """Return a stored mark."""
-    packed = _decode_mark(payload[PACKED])
+    packed = _unpacked(_decode_mark, payload)
     return Mark(
         collection=packed.collection,
         space=payload[SPACE],
@@ -265,6 +268,20 @@ def by_shelf(marks: Sequence[Mark]) -> dict[tuple[CollectionName, str, bool], li
     for mark in marks:
         groups.setdefault((mark.collection, mark.space, mark.hidden), []).append(mark.target)
     return groups
+
+
+def _unpacked(decode: Callable[[str], T], payload: Mapping[str, Any]) -> T:
+    """Return what is packed in a payload.
+
+    Raises:
+        ConfigurationError: Another version packed it otherwise. The record at hand is not at fault for that.
+    """
+    try:
+        return decode(payload[PACKED])
+    except (KeyError, ValueError) as error:  # of binascii and msgspec too
+        raise ConfigurationError(
+            f"the store holds what this version does not read ({error}); rebuild it from the log"
+        ) from error
 
 
 def _where_there_is_any(traceparent: str | None, data_subjects: tuple[str, ...]) -> tuple[object, ...]:

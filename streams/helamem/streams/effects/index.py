@@ -15,8 +15,8 @@ from helamem.streams.effects.records import Found
 from helamem.streams.keyed_file import KeyedFile, add
 
 _TABLES = (
-    "CREATE TABLE IF NOT EXISTS positions (partition TEXT PRIMARY KEY, next INTEGER, last BLOB)",
-    "CREATE TABLE IF NOT EXISTS models (model TEXT PRIMARY KEY, size_bytes INTEGER)",
+    "CREATE TABLE positions (partition TEXT PRIMARY KEY, next INTEGER, last BLOB)",
+    "CREATE TABLE models (model TEXT PRIMARY KEY, size_bytes INTEGER)",
 )
 
 
@@ -30,7 +30,7 @@ class Read(NamedTuple):
 
 
 class AnswerIndex:
-    """The answers in one file, and how far the log was read for them.
+    """The answers in one file, and how far the log was read for them; with the errors of `KeyedFile`.
 
     Args:
         path: The file; made when it is missing.
@@ -57,9 +57,6 @@ class AnswerIndex:
         """Add answers in the order of the log, and say up to where it was read; both or neither.
 
         Others may do the same at the same time: it is the same log.
-
-        Raises:
-            RetryLater: The file cannot be written now.
         """
         contents: dict[bytes, bytes] = {}
         models: dict[str, int] = {}

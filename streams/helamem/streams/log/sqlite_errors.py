@@ -10,12 +10,13 @@ from helamem.schemas.errors import ConfigurationError, HelamemError, RetryLater
 
 
 @contextmanager
-def plain_errors(what: str, action: str) -> Iterator[None]:
+def plain_errors(what: str, action: str, mending: str = "restore it from a copy") -> Iterator[None]:
     """Turn an error of SQLite into one of ours.
 
     Args:
         what: The file, in words and with its path.
         action: What it was about to do: "be read", "take these records".
+        mending: What to do with a damaged one.
 
     Raises:
         RetryLater: The disk is full or fails, or another program holds the file for a moment.
@@ -24,13 +25,13 @@ def plain_errors(what: str, action: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        explained = _explain(error, what, action)
+        explained = _explain(error, what, action, mending)
         if explained is None:  # a mistake of ours: to dress it up would hide it
             raise
         raise explained from error
 
 
-def _explain(error: sqlite3.DatabaseError, what: str, action: str) -> HelamemError | None:
+def _explain(error: sqlite3.DatabaseError, what: str, action: str, mending: str) -> HelamemError | None:
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:  # the low byte is the kind, the rest is detail
         case sqlite3.SQLITE_FULL:
             return RetryLater(f"{what} cannot {action}: its disk is full; free some space and try again")
@@ -41,7 +42,7 @@ def _explain(error: sqlite3.DatabaseError, what: str, action: str) -> HelamemErr
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
             return RetryLater(f"{what} cannot {action}: another program holds it ({error}); try again in a moment")
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return ConfigurationError(f"{what} is damaged or something else ({error}); restore it from a copy")
+            return ConfigurationError(f"{what} is damaged or something else ({error}); {mending}")
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
             return ConfigurationError(
                 f"{what} cannot {action} ({error}); check that its directory exists and may be written"

@@ -15,7 +15,7 @@ from helamem.schemas.errors import BadInput
 from helamem.schemas.records import Headers, Record, TopicPartition
 from helamem.schemas.topics import TopicSpec
 from helamem.streams.log.sqlite_errors import plain_errors
-from helamem.streams.log.sqlite_schema import MAX_OFFSET, OFFSET_BITS, check, held, prepare
+from helamem.streams.log.sqlite_schema import MAX_OFFSET, OFFSET_BITS, check, held, is_empty, prepare, recognise
 
 Row = tuple[TopicPartition, bytes, bytes, Headers]
 """What is appended: partition, key, value, headers."""
@@ -42,7 +42,7 @@ class SqliteFile:
 
     Raises:
         BadInput: It is to be looked at, and there is none.
-        ConfigurationError: The file is no log, is damaged, is of a newer format or divides a topic otherwise.
+        ConfigurationError: The file is no log, is damaged, is of another version or divides a topic otherwise.
         RetryLater: The disk is full or fails.
     """
 
@@ -59,6 +59,8 @@ class SqliteFile:
                 isolation_level=None,
             )
             try:
+                if read_only or not is_empty(self.connection):
+                    recognise(self.connection, path)  # before anything is changed: it may be somebody else's file
                 self.topics = held(self.connection, topics)
                 if not read_only:
                     prepare(self.connection, path, self.topics)

@@ -34,16 +34,21 @@ _SCHEMA = (
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {FORMAT}",
 )
+_COLUMNS = {
+    "partitions": ["partition_id", "topic", "partition"],
+    "records": ["id", "append_time_ms", "key", "value", "headers"],
+    "positions": ["group_name", "partition_id", "next_offset"],
+}
 
 
 def prepare(connection: sqlite3.Connection, path: Path, topics: Sequence[TopicSpec]) -> None:
     """Make a connection ready to write: durable, with all tables and with the partitions of all topics."""
-    if _value(connection, "SELECT count(*) FROM sqlite_master") > 0:
-        check(connection, path, topics)  # before anything is changed: it may be somebody else's file
+    if not is_empty(connection):
+        check(connection, path, topics)  # before anything is changed
     _make_durable(connection, path)
     connection.execute("BEGIN IMMEDIATE")
     try:
-        if _value(connection, "SELECT count(*) FROM sqlite_master") == 0:
+        if is_empty(connection):
             for statement in _SCHEMA:
                 connection.execute(statement)
         connection.executemany(
@@ -62,7 +67,7 @@ def held(connection: sqlite3.Connection, topics: Sequence[TopicSpec]) -> tuple[T
 
     A topic that is new to the file gets the generation and the number of partitions of the others.
     """
-    if _value(connection, "SELECT count(*) FROM sqlite_master WHERE name = 'partitions'") == 0:
+    if is_empty(connection):
         return tuple(topics)
     found = dict(connection.execute("SELECT topic, count(*) FROM partitions GROUP BY topic").fetchall())
     later = [name for spec in topics for name in found if base_name_of(name) == spec.base_name]
@@ -73,10 +78,13 @@ def held(connection: sqlite3.Connection, topics: Sequence[TopicSpec]) -> tuple[T
     return specs_of(number, most, topics)
 
 
-def check(connection: sqlite3.Connection, path: Path, topics: Sequence[TopicSpec]) -> None:
-    """Refuse a file that is no log, is of a newer format, or divides a topic into another number of partitions.
+def is_empty(connection: sqlite3.Connection) -> bool:
+    """Return whether nothing is in the file yet."""
+    return _value(connection, "SELECT count(*) FROM sqlite_master") == 0
 
-    A topic that is not there yet is no fault: it is empty until the writer makes it.
+
+def recognise(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuse a file that is no log, or one of another version.
 
     Raises:
         ConfigurationError: One of these.
@@ -87,6 +95,22 @@ def check(connection: sqlite3.Connection, path: Path, topics: Sequence[TopicSpec
         raise ConfigurationError(
             f"the log {path} has format {version} and this helamem reads up to {FORMAT}; upgrade helamem"
         )
+    for table, columns in _COLUMNS.items():
+        if [name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")] != columns:
+            raise ConfigurationError(
+                f"the log {path} was written by an older helamem (its table {table} has other columns); read it with "
+                "that version, or name a new home and ingest the messages again"
+            )
+
+
+def check(connection: sqlite3.Connection, path: Path, topics: Sequence[TopicSpec]) -> None:
+    """Refuse a log that divides a topic into another number of partitions.
+
+    A topic that is not there yet is no fault: it is empty until the writer makes it.
+
+    Raises:
+        ConfigurationError: It does.
+    """
     for spec in topics:
         found = _value(connection, "SELECT count(*) FROM partitions WHERE topic = ?", spec.name)
         if found not in (0, spec.partitions):
