@@ -190,7 +190,7 @@ async def test_checkpoints_that_a_migration_found_gone(logs: Logs) -> None:
     await logs.archive(logs.new)
     found = await logs.verify(logs.new)
     assert found.findings == ()
-    assert [note for note in found.notes if "a migration did not copy" in note]
+    assert [note for note in found.notes if "without a copy in the next generation" in note]
 
 
 async def test_a_generation_that_was_never_archived(logs: Logs) -> None:

@@ -14,8 +14,9 @@ from aiokafka.structs import TopicPartition as KafkaPartition
 
 from contracts.log_contract import read_all
 from helamem.schemas.records import NewRecord, Record, TopicPartition
-from helamem.schemas.topics import CONVERSATIONS, FACTS, TOPICS
+from helamem.schemas.topics import CONVERSATIONS, FACTS, TOPICS, TopicSpec
 from helamem.streams.archive.log import ArchiveLog
+from helamem.streams.log.generation import specs_of
 from helamem.streams.log.kafka import KafkaLog
 from helamem.streams.log.kafka_settings import KafkaSettings
 from streams.cli.fleet import WAIT_S, Fleet, _clear, fleet, kafka, own_kafka
@@ -147,6 +148,7 @@ def test_an_archive_goes_on_after_a_migration(fleet: Fleet, tmp_path: Path) -> N
     assert run("ingest", more, "--home", "restored").code == 0
 
     records = records_of(fleet)
+    retention_is_no_fault(fleet)
     fleet.close()
     assert "generation 2" in run("restore-log", "--archive", "archive", "--kafka").err
     asyncio.run(_clear(fleet.broker.servers))
@@ -156,6 +158,23 @@ def test_an_archive_goes_on_after_a_migration(fleet: Fleet, tmp_path: Path) -> N
         at: [said(one) for one in found] for at, found in records.items()
     }
     assert [one["generation"] for one in run("topics", "show").json["generations"]] == [2]
+
+
+def retention_is_no_fault(fleet: Fleet) -> None:
+    """Let it take a third of what was said in the generation in use, then two of the one that was left."""
+
+    async def take(topics: tuple[TopicSpec, ...]) -> None:
+        async with KafkaLog(KafkaSettings(bootstrap_servers=fleet.broker.servers), topics) as log:
+            ends = await log.end_offsets(await log.partitions(topics[0].name))
+        fullest = max(ends, key=lambda at: ends[at])
+        await delete_before(fleet.broker.servers, fullest, ends[fullest] * (3 - topics[0].generation) // 3)
+
+    for topics, gone in ((specs_of(2, 3, TOPICS), True), (TOPICS, False)):
+        asyncio.run(take(topics))
+        retained = run("audit", "verify", "--kafka", "--public-key", "key.pub.pem")
+        assert (retained.code, retained.json["findings"]) == (0, [])
+        noted = any("without a copy in the next generation" in note for note in retained.json["notes"])
+        assert noted == gone, "copies of what is gone itself are not missed"
 
 
 async def delete_before(servers: str, at: TopicPartition, offset: int) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import NamedTuple
+import sys
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from helamem.schemas.errors import Poison
 from helamem.schemas.events import RecordDeadLettered
@@ -13,10 +15,25 @@ from helamem.schemas.records import ORIGIN, Record, TopicPartition, base_name_of
 from helamem.schemas.topics import DEAD_LETTERS
 from helamem.schemas.wire import decode
 from helamem.streams.audit.findings import Copy, Finding, Kind
+from helamem.streams.audit.originals import EVERYWHERE, Originals
+from helamem.streams.log.partitioner import partition_of
 from helamem.streams.settings_log import settings_of
 
-Read = Callable[[TopicPartition], AsyncIterator[Record]]
-"""Yields the records of a partition, in order."""
+
+class Held(Protocol):
+    """What is held of some topics, wherever it lies."""
+
+    async def partitions(self, topic: str) -> list[TopicPartition]:
+        """Return all partitions of a topic, in order, those without records too."""
+        ...
+
+    def read(self, at: TopicPartition) -> AsyncIterator[Record]:
+        """Yield the records of a partition that are there, in order."""
+        ...
+
+    async def dropped(self, at: TopicPartition) -> Sequence[range]:
+        """Return the offsets of which a partition had records that are no longer there, by now."""
+        ...
 
 
 class Migrated(NamedTuple):
@@ -25,95 +42,122 @@ class Migrated(NamedTuple):
     findings: tuple[Finding, ...]
     """The first one of each partition."""
     gone: int
-    """Records of which there is no copy, since the log no longer held them when it was migrated."""
+    """Records of which there is no copy: retention took them before they were migrated, or the copies since."""
 
 
-async def verify_copies(before: Sequence[TopicPartition], after: Sequence[TopicPartition], read: Read) -> Migrated:
+async def verify_copies(before: str, after: str, held: Held) -> Migrated:
     """Compare a topic in one generation with the copies in the next one.
 
     Each copy names its original in a header. It has the same key, value, headers and append time; dead letters name
-    other positions, and settings stand in every partition. What the log had dropped at the beginning of a partition
-    when it was migrated has no copy.
+    other positions, and settings stand in every partition. What the log had dropped when it was migrated has no copy.
+    What either generation has dropped since is not there to be compared, which is no fault: each partition drops its
+    own beginning, so the originals of one partition are gone up to another offset in each partition that they went to.
 
     Args:
-        before: The partitions of the earlier generation, as far as there are records of them.
-        after: The partitions of the later one.
-        read: Reads both.
+        before: The topic in the earlier generation.
+        after: The topic in the later one.
+        held: Holds both.
     """
-    topic = _Originals()
-    for at in before:
-        async for record in read(at):
-            topic.add(at, record)
-    told = [await _verify(at, topic, read) for at in after]
-    findings = [one for one in told if one is not None] or topic.without_copy(after)
-    return Migrated(tuple(findings), 0 if findings else topic.gone)
+    targets = await held.partitions(after)
+    migration = _Migration(before)
+    for at in await held.partitions(before):
+        await migration.begin(at, held, len(targets))
+    told = [await migration.verify(at, held) for at in targets]
+    findings = [one for one in told if one is not None] or migration.without_copy(generation_of(after))
+    return Migrated(tuple(findings), 0 if findings else migration.gone)
 
 
-class _Originals:
-    """What was there to copy, and what of it was found again."""
+class _Migration:
+    """What was there to copy, what of it was found again, and what cannot be found any more."""
 
-    def __init__(self) -> None:
-        self._hashes: dict[TopicPartition, dict[int, bytes]] = {}
-        self._settings: dict[tuple[TopicPartition, int], bytes] = {}
-        self._copied: dict[TopicPartition, set[int]] = {}
+    def __init__(self, before: str) -> None:
+        self._before = before
+        self._originals: dict[TopicPartition, Originals] = {}
+        self._dropped: dict[TopicPartition, Sequence[range]] = {}
+        self._excused: dict[tuple[TopicPartition, int], list[range]] = defaultdict(list)
+        """By partition of the originals and of the copies: offsets of originals whose copies may have been dropped."""
         self.gone = 0
 
-    def add(self, at: TopicPartition, record: Record) -> None:
-        if settings_of(record.value) is None:
-            self._hashes.setdefault(at, {})[record.offset] = _hash(record)
+    async def begin(self, at: TopicPartition, held: Held, targets: int) -> None:
+        """Read what there was to copy of a partition into so many others."""
+        originals = self._originals[at] = Originals()
+        async for record in held.read(at):
+            target = EVERYWHERE if settings_of(record.value) is not None else partition_of(record.key, targets)
+            originals.add(record.offset, _hash(record), target)
+        self._dropped[at] = await held.dropped(at)  # afterwards: meanwhile there may have become more of it
+
+    async def verify(self, at: TopicPartition, held: Held) -> Finding | None:
+        """Return the first copy in a partition that is not what it should be."""
+        reached: dict[TopicPartition, int] = {}
+        lost: dict[TopicPartition, int] = {}  # of each partition the first original whose copy may have been dropped
+
+        async def lose(begin: int, end: int) -> None:
+            if any(max(one.start, begin) < min(one.stop, end) for one in await held.dropped(at)):
+                lost.update({one: reached.get(one, -1) + 1 for one in self._originals if one not in lost})
+
+        end = 0
+        async for record in held.read(at):
+            if record.offset > end:
+                await lose(end, record.offset)
+            end = record.offset + 1
+            origin = next((value for name, value in record.headers if name == ORIGIN), None)
+            if origin is None:
+                break  # copies come first
+            place = _place(origin)
+            kind = "inserted" if place is None else self._take(*place, record, reached)
+            if place is None or kind is not None:
+                return _fault(kind or "inserted", at, record.offset, origin)
+            source, offset = place
+            reached[source] = offset
+            if source in lost:
+                self._excused[source, at.partition].append(range(lost.pop(source), offset))
         else:
-            self._settings[at, record.offset] = _hash(record)
+            await lose(end, sys.maxsize)
+        for source, offset in lost.items():
+            self._excused[source, at.partition].append(range(offset, sys.maxsize))
+        return None
 
-    def knows(self, at: TopicPartition, offset: int) -> bool:
-        """Return whether this audit can say anything of a place: an archive may lack the end of a generation."""
-        known = self._hashes.get(at, {})
-        return bool(known) and offset <= max(known)
-
-    def take(self, at: TopicPartition, offset: int, record: Record) -> Kind | None:
+    def _take(
+        self, at: TopicPartition, offset: int, record: Record, reached: Mapping[TopicPartition, int]
+    ) -> Kind | None:
         """Take a copy for found, and return what is wrong with it."""
-        if (settings := self._settings.get((at, offset))) is not None:
-            return None if settings == _hash(record) else "changed"
-        known = self._hashes.get(at, {})
-        copied = self._copied.setdefault(at, set())
-        if offset in copied or (offset not in known and self.knows(at, offset)):
+        before = reached.get(at, -1)
+        if (originals := self._originals.get(at)) is not None:
+            taken = originals.take(offset, _hash(record))
+            if taken == "another":
+                return "changed"
+            if taken == "again" or (taken == "of none" and self._knows(at, offset)):
+                return "inserted"
+        elif at.topic == self._before:
             return "inserted"
-        copied.add(offset)
-        return "changed" if offset in known and known[offset] != _hash(record) else None
+        return "inserted" if offset == before else "reordered" if offset < before else None
 
-    def without_copy(self, after: Sequence[TopicPartition]) -> list[Finding]:
+    def _knows(self, at: TopicPartition, offset: int) -> bool:
+        """Return whether this audit can say what stood at a place: an archive may lack the end of a generation."""
+        return offset < self._originals[at].end and not any(offset in one for one in self._dropped[at])
+
+    def without_copy(self, generation: int) -> list[Finding]:
         """Return the first record of each partition that should have a copy and has none."""
         findings = []
-        for at, known in self._hashes.items():
-            copied = self._copied.get(at, set())
-            first = min(copied, default=max(known) + 1)
-            self.gone += sum(offset < first for offset in known)
-            missing = [offset for offset in known if offset > first and offset not in copied]
-            if missing:
-                number = generation_of(after[0].topic)
-                words = f"record {missing[0]} of {at} has no copy in generation {number}, though later ones have"
-                findings.append(_finding("removed", at, missing[0], words))
+        for at, originals in self._originals.items():
+            missing: int | None = None
+            for offset, target in originals.without_copy():
+                excused = self._excused.get((at, target), ())
+                if offset < originals.first_copied or any(offset in one for one in excused):
+                    self.gone += 1
+                else:
+                    missing = offset if missing is None else missing
+            if missing is not None:
+                words = f"record {missing} of {at} has no copy in generation {generation}, though later ones have"
+                findings.append(_finding("removed", at, missing, words))
         return findings
 
 
-async def _verify(at: TopicPartition, originals: _Originals, read: Read) -> Finding | None:
-    """Return the first copy in a partition that is not what it should be."""
-    reached: dict[tuple[TopicPartition, bytes], int] = {}
-    async for record in read(at):
-        origin = next((value for name, value in record.headers if name == ORIGIN), None)
-        if origin is None:
-            return None  # copies come first
-        place = _place(origin)
-        kind = "inserted" if place is None else originals.take(*place, record)
-        if kind is None and place is not None:
-            before = reached.get((place[0], record.key), -1)
-            reached[place[0], record.key] = place[1]
-            kind = "reordered" if before > place[1] else None
-        if kind is not None:
-            verb = {"changed": "is not what it is a copy of", "inserted": "is a copy of nothing, or the second one"}
-            said = verb.get(kind, "stands before the copy of an earlier record with its key")
-            words = f"record {record.offset} of {at} {said} ({origin.decode(errors='replace')}): it was {kind} in the"
-            return _finding(kind, at, record.offset, f"{words} migration, or after it")
-    return None
+def _fault(kind: Kind, at: TopicPartition, offset: int, origin: bytes) -> Finding:
+    verb = {"changed": "is not what it is a copy of", "inserted": "is a copy of nothing, or the second one"}
+    said = verb.get(kind, "stands behind the copy of a later record of the same partition")
+    words = f"record {offset} of {at} {said} ({origin.decode(errors='replace')}): it was {kind} in the"
+    return _finding(kind, at, offset, f"{words} migration, or after it")
 
 
 def _place(origin: bytes) -> tuple[TopicPartition, int] | None:
@@ -149,9 +193,9 @@ def _finding(kind: Kind, at: TopicPartition, offset: int, words: str) -> Finding
     return Finding(kind=kind, where=where, partition=str(at), offset=offset, words=words)
 
 
-def steps(partitions: Sequence[TopicPartition]) -> list[tuple[list[TopicPartition], list[TopicPartition]]]:
-    """Return the partitions of each two consecutive generations of a topic, among some."""
-    found: dict[str, dict[int, list[TopicPartition]]] = {}
-    for at in partitions:
-        found.setdefault(base_name_of(at.topic), {}).setdefault(generation_of(at.topic), []).append(at)
-    return [(held[one], held[other]) for held in found.values() for one, other in itertools.pairwise(sorted(held))]
+def steps(topics: Iterable[str]) -> list[tuple[str, str]]:
+    """Return each two consecutive generations of a topic, among some."""
+    found: dict[str, set[str]] = {}
+    for topic in topics:
+        found.setdefault(base_name_of(topic), set()).add(topic)
+    return [pair for held in found.values() for pair in itertools.pairwise(sorted(held, key=generation_of))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
@@ -100,7 +101,9 @@ async def verify(
     migrated = await _migrations(partitions, _Readers(reader, copies))
     findings += [finding for one in migrated for finding in one.findings]
     if gone := sum(one.gone for one in migrated):
-        notes.append(f"records that a migration did not copy, since the log no longer held them: {gone}")
+        notes.append(
+            f"records without a copy in the next generation, since retention took them before, or it since: {gone}"
+        )
     if uncovered:
         notes.append(f"records that no checkpoint covers yet, so that nobody has vouched for them: {uncovered}")
     return Verified(
@@ -139,22 +142,29 @@ def _is_of_checkpoints(at: TopicPartition) -> bool:
 
 
 class _Readers:
-    """Reads each partition where it is held: in the archive, where that has all of its generation, or in a log."""
+    """Reads each topic where it is held: in the archive, where that has all of its generation, or in a log."""
 
     def __init__(self, reader: ArchiveReader | None, logs: Mapping[TopicPartition, Log]) -> None:
         self._reader = reader
         self._logs = logs
 
-    def holds(self, at: TopicPartition) -> bool:
+    def holds(self, topic: str) -> bool:
         """Return whether all that a migration copied there can be read."""
-        return at in self._logs or self._archived(at)
+        return self._archived(topic) is not None or any(at.topic == topic for at in self._logs)
 
-    def _archived(self, at: TopicPartition) -> bool:
-        return self._reader is not None and archived_partitions(self._reader.files, at.topic) is not None
+    def _archived(self, topic: str) -> int | None:
+        return None if self._reader is None else archived_partitions(self._reader.files, topic)
+
+    async def partitions(self, topic: str) -> list[TopicPartition]:
+        """Return all partitions of a topic, in order."""
+        count = await asyncio.to_thread(self._archived, topic)
+        if count is None:
+            return sorted(at for at in self._logs if at.topic == topic)
+        return [TopicPartition(topic, number) for number in range(count)]
 
     async def read(self, at: TopicPartition) -> AsyncIterator[Record]:
         """Yield the records of a partition."""
-        if self._reader is not None and self._archived(at):
+        if self._reader is not None and await asyncio.to_thread(self._archived, at.topic) is not None:
             for span in await asyncio.to_thread(self._reader.spans, at):
                 for record in await asyncio.to_thread(lambda span: list(self._records(at, span)), span):
                     yield record
@@ -166,6 +176,19 @@ class _Readers:
             for record in records:
                 yield record
 
+    async def dropped(self, at: TopicPartition) -> list[range]:
+        """Return which offsets of a partition retention took."""
+        reader = self._reader
+        if reader is not None and await asyncio.to_thread(self._archived, at.topic) is not None:
+            spans = await asyncio.to_thread(reader.spans, at)
+            if spans:
+                manifests = [await asyncio.to_thread(reader.manifest, at, span) for span in spans]
+                gaps = [gap for one in manifests for gap in one.content.missing if gap.reason == "retention"]
+                return [range(gap.begin, gap.end) for gap in gaps]
+            if at not in self._logs:
+                return [range(sys.maxsize)]  # what it dropped before anything was archived stands nowhere
+        return [range((await self._logs[at].begin_offsets([at]))[at])]
+
     def _records(self, at: TopicPartition, span: Span) -> Iterator[Record]:
         assert self._reader is not None
         return self._reader.records(at, span)
@@ -174,8 +197,9 @@ class _Readers:
 async def _migrations(partitions: Sequence[TopicPartition], readers: _Readers) -> list[Migrated]:
     """Compare each generation with the one before it, where both are there."""
     found = []
-    held = [at for at in partitions if await asyncio.to_thread(readers.holds, at)]
+    topics = {at.topic: None for at in partitions}
+    held = [topic for topic in topics if await asyncio.to_thread(readers.holds, topic)]
     for before, after in steps(held):
         with suppress(ConfigurationError):  # it cannot be read: the audit of its partition says so
-            found.append(await verify_copies(before, after, readers.read))
+            found.append(await verify_copies(before, after, readers))
     return found
