@@ -11,10 +11,10 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from deploy.grafana.picture import svg
-from deploy.grafana.picture.asking import Asked
+from deploy.grafana.picture.asking import Asked, UnansweredError
 from deploy.grafana.picture.panels import Place, drawn
 
 BOARDS = Path(__file__).parents[1] / "dashboards"
@@ -60,18 +60,25 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=60, metavar="SECONDS", help="over which rates are taken")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="such as overview", default=[])
     arguments = parser.parse_args()
+
+    def refuse(sentence: str) -> NoReturn:
+        parser.exit(2, f"{parser.prog}: {sentence}\n")
+
+    boards = {path.stem: json.loads(path.read_text()) for path in sorted(BOARDS.glob("*.json"))}
+    if unknown := [name for name in arguments.only if name not in boards]:
+        refuse(f"there is no dashboard {unknown[0]}; there are {', '.join(boards)}")
     if not arguments.folder.is_dir():
-        parser.error(f"there is no folder {arguments.folder}")
+        refuse(f"there is no folder {arguments.folder}; make it, or name another")
     now_s = time.time()
     asked = Asked(
         url=arguments.url.rstrip("/"), begin_s=now_s - arguments.minutes * 60, end_s=now_s, rate_s=arguments.rate
     )
-    for path in sorted(BOARDS.glob("*.json")):
-        if arguments.only and path.stem not in arguments.only:
-            continue
-        (arguments.folder / f"{path.stem}.svg").write_text(
-            picture(json.loads(path.read_text()), asked), encoding="utf-8"
-        )
+    try:
+        pictures = {name: picture(boards[name], asked) for name in arguments.only or boards}
+    except UnansweredError as error:
+        refuse(str(error))
+    for name, text in pictures.items():
+        (arguments.folder / f"{name}.svg").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

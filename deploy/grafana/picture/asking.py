@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
@@ -13,6 +14,10 @@ from typing import Any
 from msgspec import Struct
 
 _POINTS = 120
+
+
+class UnansweredError(Exception):
+    """A query that nobody answered, told in one sentence."""
 
 
 class Series(Struct, frozen=True):
@@ -44,7 +49,11 @@ class Asked(Struct, frozen=True, kw_only=True):
     rate_s: float
 
     def answers(self, target: Mapping[str, Any]) -> list[Series]:
-        """Return the series of one query of a panel; what is no number is left out."""
+        """Return the series of one query of a panel; what is no number is left out.
+
+        Raises:
+            UnansweredError: No Prometheus answers.
+        """
         found = self._asked(target["expr"], at_once=target["instant"])
         made = []
         for one in found:
@@ -55,7 +64,11 @@ class Asked(Struct, frozen=True, kw_only=True):
         return made
 
     def marks(self, annotation: Mapping[str, Any]) -> list[tuple[float, float]]:
-        """Return when something began and ended, from an annotation."""
+        """Return when something began and ended, from an annotation.
+
+        Raises:
+            UnansweredError: No Prometheus answers.
+        """
         spans = []
         for one in self._asked(annotation["expr"], at_once=False):
             values = [(at, float(text)) for at, text in one["values"]]
@@ -75,8 +88,23 @@ class Asked(Struct, frozen=True, kw_only=True):
             step = max(0.25, (self.end_s - self.begin_s) / _POINTS)
             asked |= {"start": self.begin_s, "end": self.end_s, "step": step}
         url = f"{self.url}/api/v1/{'query' if at_once else 'query_range'}?{urllib.parse.urlencode(asked)}"
-        with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - whoever runs this names it
-            return list(json.load(answer)["data"]["result"])
+        try:
+            with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - whoever runs this names it
+                return list(json.load(answer)["data"]["result"])
+        except urllib.error.HTTPError as error:
+            raise UnansweredError(
+                f"{self.url} answered a query with {error.code} ({error.reason}), so it is no Prometheus, or one that "
+                "cannot answer now; look at its own page, or name another address"
+            ) from None
+        except OSError as error:
+            raise UnansweredError(
+                f"no Prometheus answers at {self.url} ({getattr(error, 'reason', error)}); start it, or name another "
+                "address"
+            ) from None
+        except (ValueError, KeyError, TypeError):
+            raise UnansweredError(
+                f"{self.url} is not the address of a Prometheus; name one such as http://localhost:9090"
+            ) from None
 
 
 def _named(legend: str, labels: Mapping[str, str]) -> str:
