@@ -66,6 +66,30 @@ class Board(Struct, frozen=True, kw_only=True):
     rows: tuple[Row, ...]
 
 
+def number(
+    title: str,
+    description: str,
+    *queries: Query,
+    unit: str = "short",
+    width: int = 4,
+    height: int = 4,
+    warn: float | None = None,
+    bad: float | None = None,
+) -> Panel:
+    """Return a panel of one number, or of one for each series, as it is now."""
+    return Panel(
+        title=title,
+        description=description,
+        queries=queries,
+        unit=unit,
+        kind="stat",
+        width=width,
+        height=height,
+        warn=warn,
+        bad=bad,
+    )
+
+
 def per_second(metric: str, *, by: str = "", more: str = "") -> str:
     """Return the query of a counter's rate."""
     grouped = f" by ({by})" if by else ""
@@ -76,6 +100,11 @@ def quantile(share: float, metric: str, *, by: str = "", more: str = "") -> str:
     """Return the query of a histogram's quantile."""
     grouped = ", ".join(["le", *filter(None, [by])])
     return f"histogram_quantile({share}, sum by ({grouped}) (rate({metric}_bucket{{$w{more}}}[$__rate_interval])))"
+
+
+def quantiles(metric: str, *shares: float, more: str = "") -> tuple[Query, ...]:
+    """Return the queries of some of a histogram's quantiles, named p50 and so on."""
+    return tuple(Query(quantile(share, metric, more=more), f"p{share * 100:.0f}") for share in shares)
 
 
 def mean(metric: str, *, by: str = "", more: str = "") -> str:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
@@ -125,6 +126,17 @@ def test_a_panel_says_what_it_shows(panel: dict[str, Any]) -> None:
             assert target["legendFormat"] != "__auto"
         for label in re.findall(r"{{(\w+)}}", target["legendFormat"]):
             assert re.search(rf"\bby \([\w, ]*\b{label}\b", target["expr"]), (label, target["expr"])
+
+
+def test_one_panel_has_one_name() -> None:
+    """What asks the same on two dashboards says the same there."""
+    said: dict[tuple[str, ...], set[tuple[str, str]]] = defaultdict(set)
+    for board in BOARDS.values():
+        for panel in board["panels"]:
+            if panel["type"] != "row":
+                asked = tuple(target["expr"] for target in panel["targets"])
+                said[asked].add((panel["title"], panel["description"]))
+    assert [names for names in said.values() if len(names) > 1] == []
 
 
 def test_grafana_finds_them() -> None:

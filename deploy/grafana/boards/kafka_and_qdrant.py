@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploy.grafana.vocabulary import Board, Panel, Query, Row, per_second, quantile
+from deploy.grafana.vocabulary import Board, Panel, Query, Row, per_second, quantile, quantiles
 
 _GROUPS = Row(
     "Consumer groups",
@@ -43,9 +43,7 @@ _LOG = Row(
             description="Until it was durable and acknowledged. Rising: the disk of the home, or Kafka's replicas.",
             unit="s",
             width=6,
-            queries=tuple(
-                Query(quantile(share, "helamem_log_append_seconds"), f"p{share * 100:.0f}") for share in (0.5, 0.99)
-            ),
+            queries=quantiles("helamem_log_append_seconds", 0.5, 0.99),
         ),
         Panel(
             title="Appended",

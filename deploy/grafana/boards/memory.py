@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from deploy.grafana.vocabulary import Board, Panel, Query, Row, per_second, spread
+from deploy.grafana.boards.recall import CHANGED_BY_ASSOCIATION
+from deploy.grafana.vocabulary import Board, Panel, Query, Row, number, per_second, spread
 
 _GRAPH = Row(
     "How does the graph grow?",
@@ -38,21 +39,7 @@ _GRAPH = Row(
 _ASSOCIATION = Row(
     "Is association at work?",
     (
-        Panel(
-            title="Recalls that association changed",
-            description="Share of recalls in which association brought at least one result: in them the memory's links "
-            "mattered.",
-            unit="percentunit",
-            most=1,
-            queries=(
-                Query(
-                    per_second("helamem_recalls_changed_by_association_total")
-                    + " / "
-                    + per_second("helamem_recalls_total"),
-                    "changed",
-                ),
-            ),
-        ),
+        CHANGED_BY_ASSOCIATION,
         Panel(
             title="Results, by path",
             description="Why each result was there: found by search (base), brought by association, or a fact.",
@@ -80,65 +67,40 @@ _ASSOCIATION = Row(
 _FACTS = Row(
     "What comes of it?",
     (
-        Panel(
-            title="Hubs formed",
-            description="Memories that became hubs, since the beginning of the chosen time.",
-            unit="short",
-            kind="stat",
-            width=4,
-            height=4,
-            queries=(Query("sum(increase(helamem_hubs_formed_total{$w}[$__range]))"),),
+        number(
+            "Hubs formed",
+            "Memories that became hubs, since the beginning of the chosen time.",
+            Query("sum(increase(helamem_hubs_formed_total{$w}[$__range]))"),
         ),
-        Panel(
-            title="Hubs to distil",
-            description="Hubs that wait. It can come to zero: those that were given up are not among them.",
-            unit="short",
-            kind="stat",
-            width=4,
-            height=4,
-            queries=(Query("max(helamem_hubs_to_distil{$w})"),),
+        number(
+            "Hubs to distil",
+            "Hubs that wait. It can come to zero: those that were given up are not among them.",
+            Query("max(helamem_hubs_to_distil{$w})"),
         ),
-        Panel(
-            title="Hubs given up",
-            description="Hubs among the dead letters, redriven ones included.",
-            unit="short",
-            kind="stat",
-            width=4,
-            height=4,
+        number(
+            "Hubs given up",
+            "Hubs among the dead letters, redriven ones included.",
+            Query("max(helamem_hubs_abandoned{$w})"),
             warn=1,
-            queries=(Query("max(helamem_hubs_abandoned{$w})"),),
         ),
-        Panel(
-            title="Facts distilled",
-            description="Facts that consolidation emitted, since the beginning of the chosen time.",
-            unit="short",
-            kind="stat",
-            width=4,
-            height=4,
-            queries=(Query("sum(increase(helamem_facts_emitted_total{$w}[$__range]))"),),
+        number(
+            "Facts distilled",
+            "Facts that consolidation emitted, since the beginning of the chosen time.",
+            Query("sum(increase(helamem_facts_emitted_total{$w}[$__range]))"),
         ),
-        Panel(
-            title="Facts retracted",
-            description="Retractions that encoding applied, since the beginning of the chosen time.",
-            unit="short",
-            kind="stat",
-            width=4,
-            height=4,
-            queries=(Query("sum(increase(helamem_facts_retracted_total{$w}[$__range]))"),),
+        number(
+            "Facts retracted",
+            "Retractions that encoding applied, since the beginning of the chosen time.",
+            Query("sum(increase(helamem_facts_retracted_total{$w}[$__range]))"),
         ),
-        Panel(
-            title="Vectors from the cache",
-            description="Share of the texts whose vector encoding did not have to compute.",
-            unit="percentunit",
-            kind="stat",
-            width=4,
-            height=4,
-            queries=(
-                Query(
-                    "1 - sum(increase(helamem_embedding_computed_total{$w}[$__range]))"
-                    " / sum(increase(helamem_embedding_texts_total{$w}[$__range]))"
-                ),
+        number(
+            "Vectors from the cache",
+            "Share of the texts whose vector encoding did not have to compute.",
+            Query(
+                "1 - sum(increase(helamem_embedding_computed_total{$w}[$__range]))"
+                " / sum(increase(helamem_embedding_texts_total{$w}[$__range]))"
             ),
+            unit="percentunit",
         ),
         Panel(
             title="Backlog of hubs",

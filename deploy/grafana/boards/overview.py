@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from deploy.grafana.vocabulary import Board, Panel, Query, Row, per_second, quantile
+from deploy.grafana.boards.recall import time_of_a_recall
+from deploy.grafana.vocabulary import Board, Panel, Query, Row, number, per_second, quantiles
 
 _OF_APPEND = ',since="append"'
 _IN_TIME = (
@@ -13,57 +14,44 @@ _IN_TIME = (
 _HEALTH = Row(
     "Is it healthy?",
     (
-        Panel(
-            title="Processes ready",
-            description="Processes that do their work, of all that Prometheus sees. Fewer for long: the standard error "
+        number(
+            "Processes ready",
+            "Processes that do their work, of all that Prometheus sees. Fewer for long: the standard error "
             "of the one that is not ready says what it waits for.",
-            unit="short",
-            kind="stat",
+            Query("sum(helamem_ready{$w})", "ready"),
+            Query("count(helamem_ready{$w})", "seen"),
             width=5,
-            height=4,
-            queries=(Query("sum(helamem_ready{$w})", "ready"), Query("count(helamem_ready{$w})", "seen")),
         ),
-        Panel(
-            title="Alerts that fire",
-            description="Alerts of deploy/prometheus/rules.yaml; each has its runbook in docs/operate.md.",
-            unit="short",
-            kind="stat",
-            width=4,
-            height=4,
+        number(
+            "Alerts that fire",
+            "Alerts of deploy/prometheus/rules.yaml; each has its runbook in docs/operate.md.",
+            Query('count(ALERTS{alertname=~"Helamem.*",alertstate="firing"}) or vector(0)'),
             bad=1,
-            queries=(Query('count(ALERTS{alertname=~"Helamem.*",alertstate="firing"}) or vector(0)'),),
         ),
-        Panel(
-            title="Behind",
-            description="How long the oldest record that a group has yet to process has stood in the log.",
+        number(
+            "Behind",
+            "How long the oldest record that a group has yet to process has stood in the log.",
+            Query("max(helamem_lag_seconds{$w})"),
             unit="s",
-            kind="stat",
             width=5,
-            height=4,
             warn=10,
             bad=60,
-            queries=(Query("max(helamem_lag_seconds{$w})"),),
         ),
-        Panel(
-            title="Searchable within a minute",
-            description="Share of the messages of the chosen time that were searchable within 60 s of their append. "
+        number(
+            "Searchable within a minute",
+            "Share of the messages of the chosen time that were searchable within 60 s of their append. "
             "The objective is 99 %.",
+            Query(_IN_TIME),
             unit="percentunit",
-            kind="stat",
             width=5,
-            height=4,
-            queries=(Query(_IN_TIME),),
         ),
-        Panel(
-            title="Dead letters",
-            description="Records that stand in the dead-letter topic, redriven ones included. A rising number: "
+        number(
+            "Dead letters",
+            "Records that stand in the dead-letter topic, redriven ones included. A rising number: "
             "`helamem dead-letters list` says why.",
-            unit="short",
-            kind="stat",
+            Query("max(helamem_dead_letters{$w})"),
             width=5,
-            height=4,
             warn=1,
-            queries=(Query("max(helamem_dead_letters{$w})"),),
         ),
     ),
 )
@@ -82,20 +70,9 @@ _LATE = Row(
             description="Age of messages when they became searchable, since the log took them. The objective is one "
             "minute.",
             unit="s",
-            queries=tuple(
-                Query(quantile(share, "helamem_freshness_seconds", more=_OF_APPEND), f"p{share * 100:.0f}")
-                for share in (0.5, 0.99)
-            ),
+            queries=quantiles("helamem_freshness_seconds", 0.5, 0.99, more=_OF_APPEND),
         ),
-        Panel(
-            title="Time of a recall",
-            description="From the question to the answer, where recalls are answered.",
-            unit="s",
-            queries=tuple(
-                Query(quantile(share, "helamem_recall_seconds", more=',stage="total"'), f"p{share * 100:.0f}")
-                for share in (0.5, 0.99)
-            ),
-        ),
+        time_of_a_recall(0.5, 0.99),
     ),
 )
 _MUCH = Row(

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
-from deploy.grafana.vocabulary import Board, Panel, Query, Row, mean, per_second, quantile
+from deploy.grafana.vocabulary import Board, Panel, Query, Row, mean, per_second, quantile, quantiles
 
 _CALLS = ',call=~"search-.*|score-memories|edge-rows|turns|facts"'
 _TOTAL = ',stage="total"'
 _STAGES = ',stage!="total"'
 
+CHANGED_BY_ASSOCIATION = Panel(
+    title="Recalls that association changed",
+    description="Share of recalls in which association brought at least one result: in them the memory's links "
+    "mattered.",
+    unit="percentunit",
+    most=1,
+    queries=(
+        Query(
+            per_second("helamem_recalls_changed_by_association_total") + " / " + per_second("helamem_recalls_total"),
+            "changed",
+        ),
+    ),
+)
+
+
+def time_of_a_recall(*shares: float, width: int = 8) -> Panel:
+    """Return the panel of some of its quantiles; it stands on the overview too."""
+    return Panel(
+        title="Time of a recall",
+        description="From the question to the answer, where recalls are answered.",
+        unit="s",
+        width=width,
+        queries=quantiles("helamem_recall_seconds", *shares, more=_TOTAL),
+    )
+
+
 _TIME = Row(
     "How long does a recall take?",
     (
-        Panel(
-            title="Time of a recall",
-            description="From the question to the answer, where recalls are answered.",
-            unit="s",
-            width=12,
-            queries=tuple(
-                Query(quantile(share, "helamem_recall_seconds", more=_TOTAL), f"p{share * 100:.0f}")
-                for share in (0.5, 0.95, 0.99)
-            ),
-        ),
+        time_of_a_recall(0.5, 0.95, 0.99, width=12),
         Panel(
             title="Recalls answered",
             description="By the processes chosen above.",
@@ -64,20 +81,7 @@ _RESULTS = Row(
                 ),
             ),
         ),
-        Panel(
-            title="Changed by association",
-            description="Share of recalls in which association brought at least one result.",
-            unit="percentunit",
-            most=1,
-            queries=(
-                Query(
-                    per_second("helamem_recalls_changed_by_association_total")
-                    + " / "
-                    + per_second("helamem_recalls_total"),
-                    "changed",
-                ),
-            ),
-        ),
+        CHANGED_BY_ASSOCIATION,
         Panel(
             title="The store's reads",
             description="The slowest hundredth of the store's calls that recalls need. All of them rise: the machine "

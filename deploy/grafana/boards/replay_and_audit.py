@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-from deploy.grafana.vocabulary import Board, Panel, Query, Row, per_second
+from deploy.grafana.vocabulary import Board, Panel, Query, Row, number, per_second
 
 _REPLAY = Row(
     "Replays (they touch no number of a live process)",
     (
-        Panel(
-            title="Diverged",
-            description="Whether a replay of the chosen time did not give again what the log gave before. See the "
+        number(
+            "Diverged",
+            "Whether a replay of the chosen time did not give again what the log gave before. See the "
             "runbook HelamemReplayDiverged.",
-            unit="short",
-            kind="stat",
-            width=4,
-            height=4,
+            Query("max(max_over_time(helamem_replay_diverged{$w}[$__range]))"),
             bad=1,
-            queries=(Query("max(max_over_time(helamem_replay_diverged{$w}[$__range]))"),),
         ),
-        Panel(
-            title="Hubs derived again",
-            description="Of the last replay of the chosen time, beside those in the log. Missing or different is a "
+        number(
+            "Hubs derived again",
+            "Of the last replay of the chosen time, beside those in the log. Missing or different is a "
             "fault, not yet recorded is none.",
-            unit="short",
-            kind="stat",
+            Query("max by (result) (last_over_time(helamem_replay_hubs{$w}[$__range]))", "{{result}}"),
             width=12,
-            height=4,
-            queries=(Query("max by (result) (last_over_time(helamem_replay_hubs{$w}[$__range]))", "{{result}}"),),
         ),
-        Panel(
-            title="Records to apply",
-            description="Of the last replay of the chosen time.",
-            unit="short",
-            kind="stat",
+        number(
+            "Records to apply",
+            "Of the last replay of the chosen time.",
+            Query("max(last_over_time(helamem_replay_records{$w}[$__range]))"),
             width=8,
-            height=4,
-            queries=(Query("max(last_over_time(helamem_replay_records{$w}[$__range]))"),),
         ),
         Panel(
             title="Progress",
@@ -59,54 +49,38 @@ _REPLAY = Row(
 _AUDIT = Row(
     "Audits",
     (
-        Panel(
-            title="Findings",
-            description="Records or checkpoints at fault, in any audit of the chosen time. See the runbook "
-            "HelamemAuditFailed.",
-            unit="short",
-            kind="stat",
-            width=4,
-            height=4,
+        number(
+            "Findings",
+            "Records or checkpoints at fault, in any audit of the chosen time. See the runbook HelamemAuditFailed.",
+            Query("max(max_over_time(helamem_audit_findings{$w}[$__range]))"),
             bad=1,
-            queries=(Query("max(max_over_time(helamem_audit_findings{$w}[$__range]))"),),
         ),
-        Panel(
-            title="Records verified",
-            description="By the last audit of the chosen time. Fewer than before: something was removed, or it was "
+        number(
+            "Records verified",
+            "By the last audit of the chosen time. Fewer than before: something was removed, or it was "
             "given another log.",
-            unit="short",
-            kind="stat",
+            Query("max(last_over_time(helamem_audit_records{$w}[$__range]))"),
             width=5,
-            height=4,
-            queries=(Query("max(last_over_time(helamem_audit_records{$w}[$__range]))"),),
         ),
-        Panel(
-            title="Checkpoints",
-            description="Signed checkpoints that the last audit held the records against.",
-            unit="short",
-            kind="stat",
+        number(
+            "Checkpoints",
+            "Signed checkpoints that the last audit held the records against.",
+            Query("max(last_over_time(helamem_audit_checkpoints{$w}[$__range]))"),
             width=5,
-            height=4,
-            queries=(Query("max(last_over_time(helamem_audit_checkpoints{$w}[$__range]))"),),
         ),
-        Panel(
-            title="Not signed yet",
-            description="Records after the last checkpoint of their partition, for which nobody has vouched. Growing "
+        number(
+            "Not signed yet",
+            "Records after the last checkpoint of their partition, for which nobody has vouched. Growing "
             "from audit to audit: no archiver signs.",
-            unit="short",
-            kind="stat",
+            Query("max(last_over_time(helamem_audit_uncovered_records{$w}[$__range]))"),
             width=5,
-            height=4,
-            queries=(Query("max(last_over_time(helamem_audit_uncovered_records{$w}[$__range]))"),),
         ),
-        Panel(
-            title="Progress",
-            description="How much of the last audit is done.",
+        number(
+            "Progress",
+            "How much of the last audit is done.",
+            Query("max(last_over_time(helamem_audit_progress_ratio{$w}[$__range]))"),
             unit="percentunit",
-            kind="stat",
             width=5,
-            height=4,
-            queries=(Query("max(last_over_time(helamem_audit_progress_ratio{$w}[$__range]))"),),
         ),
     ),
 )
@@ -125,21 +99,18 @@ _ARCHIVE = Row(
             unit="bytes",
             queries=(Query("sum by (job, instance) (helamem_archived_bytes_total{$w})", "{{job}} {{instance}}"),),
         ),
-        Panel(
-            title="Checkpoints signed",
-            description="Since the archiver started. Zero beside archived records: it was given no key.",
-            unit="short",
-            kind="stat",
-            width=4,
-            queries=(Query("sum(helamem_checkpoints_signed_total{$w})"),),
+        number(
+            "Checkpoints signed",
+            "Since the archiver started. Zero beside archived records: it was given no key.",
+            Query("sum(helamem_checkpoints_signed_total{$w})"),
+            height=8,
         ),
-        Panel(
-            title="Last round",
-            description="How long ago an archiver ended its last round. Long ago: the log or the archive is away.",
+        number(
+            "Last round",
+            "How long ago an archiver ended its last round. Long ago: the log or the archive is away.",
+            Query("time() - max(helamem_archive_round_timestamp_seconds{$w})"),
             unit="s",
-            kind="stat",
-            width=4,
-            queries=(Query("time() - max(helamem_archive_round_timestamp_seconds{$w})"),),
+            height=8,
         ),
     ),
 )
