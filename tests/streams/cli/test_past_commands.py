@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from helamem.streams.home import wall_clock_ms
+from helamem.streams.log.writer_lock import InUseError, WriterLock
 from streams.cli.shell import Ran, ended, message, run, run_on_terminal, start, write_lines
 
 Call = Callable[..., Ran]
@@ -148,17 +150,31 @@ def test_snapshots_are_taken_while_the_log_grows_and_go_on_after_a_kill(home: Pa
         time.sleep(0.01)
     killed.kill()
     killed.communicate()
+    held = _locked(home / "snapshots" / "begun" / "writer.lock")  # as the child of the killed one may still do
     following = start("snapshot", "--every", 2, "--follow", "--home", home)
+    assert following.stderr is not None
+    said = [following.stderr.readline() for _ in range(2)]
+    assert "waiting: " in said[-1], said
+    held.release()
     lines = [message(number, f"Number {number}.") for number in range(50, 56)]
     assert run("ingest", write_lines(tmp_path / "more.jsonl", *lines), "--home", home).code == 0
     while _longest(home) < 10:
         assert following.poll() is None
         time.sleep(0.01)
+    assert "going on" in following.stderr.readline()
     following.terminate()
     ended_ = ended(following)
     assert ended_.code == 0
     assert max(one["records"] for one in ended_.json["kept"]) == 10
     assert not (home / "snapshots" / "begun").exists()
+
+
+def _locked(path: Path) -> WriterLock:
+    """Return the lock of a home whose writer was killed, once its child has let it go."""
+    while True:
+        with suppress(InUseError):
+            return WriterLock.take(path, "the test", wall_clock_ms)
+        time.sleep(0.01)
 
 
 def _longest(home: Path) -> int:

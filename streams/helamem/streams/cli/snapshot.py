@@ -14,7 +14,7 @@ from rich.console import Console
 from helamem.schemas.errors import RetryLater
 from helamem.schemas.times import format_ms
 from helamem.streams.cli.commands import DEFAULT_HOME, HomeOption, JsonOption, add
-from helamem.streams.cli.output import say, show, table
+from helamem.streams.cli.output import Waiting, say, show, table
 from helamem.streams.cli.progress import Advance, bar
 
 if TYPE_CHECKING:  # it imports the engine
@@ -103,13 +103,12 @@ async def _snapshot(home: Path, every: int, keep: int, key: Path | None, *, foll
 
 
 async def _follow(taker: Taker, advance: Advance) -> None:
-    waiting_for = ""
+    waiting = Waiting()
     while True:
         try:
             await taker.catch_up(advance)
-            waiting_for = ""
         except RetryLater as error:
-            if str(error) != waiting_for:
-                waiting_for = str(error)
-                say(f"waiting: {error}")
+            waiting.note(error)
+        else:
+            waiting.over()
         await asyncio.sleep(_LOOK_EVERY_S)

@@ -20,7 +20,7 @@ from helamem.schemas.errors import BadInput, RetryLater
 from helamem.streams.backoff import Backoff, Stopped, until_done
 from helamem.streams.cli.commands import EXIT_PROBLEM, JsonOption, add
 from helamem.streams.cli.metrics import UNMEASURED, MetricsOption, measuring
-from helamem.streams.cli.output import log_from_now, say, show, table
+from helamem.streams.cli.output import Waiting, log_from_now, say, show, table
 from helamem.streams.cli.tracing import tracing
 from helamem.streams.tracing.untraced import UNTRACED
 
@@ -184,7 +184,7 @@ class _Running:
         self._traced = UNTRACED
         self._outages = Outages()
         self._stopping = asyncio.Event()
-        self._waiting_for = ""
+        self._waiting = Waiting()
         self.counts: Counter[str] = Counter()
         self.abandoned: list[str] = []
 
@@ -245,15 +245,14 @@ class _Running:
 
     def _say_new(self, error: RetryLater) -> None:
         """Say what is away at the start, once as long as it is the same."""
-        if not self._stopping.is_set() and str(error) != self._waiting_for:
-            self._waiting_for = str(error)
-            say(f"waiting: {error}", logging.WARNING)
+        if not self._stopping.is_set():
+            self._waiting.note(error)
 
     async def _say_when_ready(self, worker: Worker) -> None:
         await worker.ready()
         if self._app.agents:
             await self._app.agents_assigned.wait()
-        self._waiting_for = ""
+        self._waiting.over()
         self._measured.set_ready(True)
         if self._ready_file is not None:
             self._ready_file.touch()
