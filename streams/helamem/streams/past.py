@@ -8,17 +8,18 @@ snapshot before that moment where there is one, and with nothing otherwise; the 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from msgspec import Struct
 
 from helamem.processors.embedder.port import Embedder
-from helamem.schemas.errors import BadInput, ConfigurationError
+from helamem.schemas.errors import BadInput, ConfigurationError, RetryLater
 from helamem.schemas.topics import TOPICS
 from helamem.streams.home import Home, wall_clock_ms
 from helamem.streams.log.sqlite import SqliteLog
+from helamem.streams.log.writer_lock import InUseError
 from helamem.streams.moments import moment
 from helamem.streams.replay import restate
 from helamem.streams.snapshots import manifest as manifests
@@ -64,6 +65,7 @@ async def past(
     Raises:
         BadInput: There is no such home, it has no log of its own, or the moment is none.
         ConfigurationError: A snapshot was altered.
+        RetryLater: Another process is just putting it together, or looks at it.
     """
     looked = Home.look(home)
     if (origin := looked.projection_of) is not None:
@@ -75,7 +77,7 @@ async def past(
     place = next((kept / one.name for one in (whole, state) if _is_whole(kept / one.name)), kept / state.name)
     snapshots = Snapshots(looked.snapshots_path)
     if signed_by is not None and place.exists():
-        with Home.open(place, create=False):
+        with in_turn(home, text), Home.open(place, create=False):
             shutil.rmtree(place)
 
     def seed(into: Home) -> None:
@@ -85,20 +87,41 @@ async def past(
                 return
 
     if not _is_whole(place):
-        await restate(
-            home,
-            place,
-            until=known.vector,
-            spaces=[space] if space else (),
-            graphs=False,  # to make them takes longer than the few questions that follow without them
-            embedder=embedder,
-            on_progress=on_progress,
-            seed=seed,
-        )
+        with in_turn(home, text):
+            await restate(
+                home,
+                place,
+                until=known.vector,
+                spaces=[space] if space else (),
+                graphs=False,  # to make them takes longer than the few questions that follow without them
+                embedder=embedder,
+                on_progress=on_progress,
+                seed=seed,
+            )
     (place / "home.json").touch()
     _make_room(kept, place)
     begun_with = manifests.read(place) if (place / manifests.FILE).exists() else None
     return Past(home=place, records=sum(state.positions.values()), snapshot=begun_with)
+
+
+@contextmanager
+def in_turn(home: Path, text: str) -> Iterator[None]:
+    """Open what holds a past state, or say who has it open: one process at a time has it.
+
+    Args:
+        home: The home whose past it is.
+        text: The moment.
+
+    Raises:
+        RetryLater: Another process is just putting it together, or looks at it.
+    """
+    try:
+        yield
+    except InUseError as busy:
+        raise RetryLater(
+            f"the state of {home} at {text} is just being put together or looked at by {busy.who}; try again when that"
+            " has ended"
+        ) from busy
 
 
 def _is_whole(place: Path) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from helamem.streams.home import wall_clock_ms
+from helamem.streams.home import Home, wall_clock_ms
 from helamem.streams.log.writer_lock import InUseError, WriterLock
 from streams.cli.shell import Ran, ended, message, run, run_on_terminal, start, write_lines
 
@@ -89,6 +91,33 @@ def test_a_recall_answers_from_the_state_as_it_was(call: Call, home: Path, then:
     call("replay", "--into", home.parent / "then", "--until", then)
     same = call(*question, then, "--no-emit", "--home", home.parent / "then").json
     assert same["results"] == was["results"]
+
+
+def test_a_past_state_is_one_process_s_at_a_time(call: Call, home: Path, then: str) -> None:
+    """Who asks meanwhile is told who has it, whether it is being put together or looked at, and to wait."""
+    recall = ("recall", "Who moved?", "--space", "acme/mira", "--state", "--as-of", then)
+    before = call(*recall).json
+    (place,) = (home / "moments").iterdir()
+    told = re.compile(
+        rf"helamem: the state of {home} at {re.escape(then)} is just being put together or looked at by process "
+        rf"{os.getpid()} \(.*\) since \S+Z; try again when that has ended\n"
+    )
+    key, public = home.with_name("key"), home.with_name("public")
+    call("audit", "keygen", "--key", key, "--public-key", public)
+    anew = (*recall, "--public-key", public)  # which believes nothing that is there
+    for command in (recall, ("diff", then, "now", "--space", "acme/mira"), anew):
+        with Home.open(place, create=False):
+            ran = call(*command)
+        assert (ran.code, ran.out) == (1, ""), command
+        assert told.fullmatch(ran.err.splitlines(keepends=True)[-1]), ran.err
+    shutil.rmtree(place)
+    place.mkdir()
+    begun = WriterLock.take(place / "writer.lock", "the home", lambda: 0)
+    ran = call(*recall)
+    begun.release()
+    assert (ran.code, ran.out) == (1, "")
+    assert told.fullmatch(ran.err), ran.err
+    assert call(*recall).json == before
 
 
 @pytest.mark.slow

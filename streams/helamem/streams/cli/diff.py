@@ -12,7 +12,7 @@ import typer
 
 from helamem.streams.cli.commands import DEFAULT_HOME, AnySpaceOption, HomeOption, JsonOption, add, check_space
 from helamem.streams.cli.output import show, table
-from helamem.streams.cli.past import SignedByOption, past_state, tell
+from helamem.streams.cli.past import SignedByOption, opening, past_state, tell
 from helamem.streams.cli.session import Session, opened, report
 
 if TYPE_CHECKING:  # it imports arrays
@@ -79,13 +79,14 @@ async def _differ(
     places = [place if isinstance(place, Path) else place.home for _, place in found]
     async with AsyncExitStack() as stack:
         sessions: dict[Path, Session] = {}
-        for place in places:
+        for (text, one), place in zip(found, places, strict=True):
             if place.resolve() not in sessions:
-                session = await stack.enter_async_context(opened(place))
+                with opening(one, home, text):
+                    session = await stack.enter_async_context(opened(place))
                 report(await session.catch_up())
                 sessions[place.resolve()] = session
-        one, other = (sessions[place.resolve()].memory.instance.store for place in places)
-        return await difference(one, other, space)
+        former, latter = (sessions[place.resolve()].memory.instance.store for place in places)
+        return await difference(former, latter, space)
 
 
 async def _place(home: Path, text: str, space: str | None, signed_by: list[Path] | None) -> Path | Past:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,6 +41,19 @@ async def past_state(home: Path, text: str, space: str | None, signed_by: Sequen
     keys = load_public(signed_by) if signed_by else None
     with bar("rebuilding") as advance:
         return await past(home, text, space=space, signed_by=keys, on_progress=advance)
+
+
+def opening(found: Past | Path | None, home: Path, text: str) -> AbstractContextManager[None]:
+    """Return what to open a past state in, so that who has it open is said as in `past`; anything else opens as ever.
+
+    Args:
+        found: What is opened; None is the home itself.
+        home: The home whose past it is.
+        text: The moment.
+    """
+    from helamem.streams.past import Past, in_turn  # noqa: PLC0415 - it imports the engine
+
+    return in_turn(home, text) if isinstance(found, Past) else nullcontext()
 
 
 def tell(text: str, found: Past) -> None:

@@ -22,7 +22,7 @@ from helamem.streams.cli.commands import (
     check_space,
 )
 from helamem.streams.cli.output import day_and_minute, printable, shortened, show, table
-from helamem.streams.cli.past import SignedByOption, described, past_state, tell
+from helamem.streams.cli.past import SignedByOption, described, opening, past_state, tell
 from helamem.streams.cli.session import Session, in_home, report
 
 if TYPE_CHECKING:  # they import the engine
@@ -115,7 +115,8 @@ def recall(
         seeds = {hit.result.via for hit in recalled.hits if hit.result.via is not None}
         return recalled, await session.memory.turns(space, sorted(seeds))
 
-    recalled, seeds = in_home(place, ask, process=not no_process)
+    with opening(was, home, as_of or ""):
+        recalled, seeds = in_home(place, ask, process=not no_process)
     results = [_result(rank, hit, seeds) for rank, hit in enumerate(recalled.hits, start=1)]
     answer: dict[str, Any] = {
         "recall_id": recalled.recall_id if recalled.recorded else None,

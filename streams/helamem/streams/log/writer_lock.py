@@ -42,6 +42,7 @@ class InUseError(ConfigurationError):
         )
         super().__init__(f"{guarded} is being written by {who}; stop that process first, or name another directory")
         self.guarded = guarded
+        self.who = who
         self.holder = holder
 
 
