@@ -28,7 +28,7 @@ lint: install
 bench: install
 	$(BIN)/python -m benchmarks
 
-dashboards: install # Grafana's dashboards, from their description in Python
+dashboards: install # Grafana's dashboards, from their description in Python, and the chart's copies of them and of the alerts
 	$(BIN)/python -m deploy.grafana
 
 install: $(STAMP)

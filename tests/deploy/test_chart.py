@@ -326,6 +326,19 @@ def test_grafana_gets_our_dashboards() -> None:
     }
 
 
+def test_the_chart_has_alerts_and_dashboards_as_they_are() -> None:
+    """`make dashboards` would change nothing; also where there is no helm to render them."""
+    rules = CHART / "files" / "rules.yaml"
+    assert rules.read_bytes() == (ROOT / "deploy" / "prometheus" / "rules.yaml").read_bytes()
+    copies, originals = (
+        {file.name: json.loads(file.read_text()) for file in folder.glob("*.json")}
+        for folder in (CHART / "files" / "dashboards", ROOT / "deploy" / "grafana" / "dashboards")
+    )
+    assert copies == originals
+    assert copies
+    assert not [path for path in CHART.rglob("*") if path.is_symlink()]
+
+
 @pytest.mark.parametrize(
     ("setting", "complaint"),
     [
@@ -335,12 +348,47 @@ def test_grafana_gets_our_dashboards() -> None:
         ("kafka.bootstrapServers=kafka", "bootstrapServers"),
         ("image.digest=latest", "digest"),
         ("processors.gateway.replicas=1", "gateway"),
+        ("settings.embedder=openai:some-model", r"volume\.sizeLimit is 64Mi, too small .*; set it to 1Gi or more"),
     ],
 )
 def test_values_that_make_no_sense_are_refused(setting: str, complaint: str) -> None:
-    """By the schema of the values, naming the one at fault; a secret that is written out is one of them."""
+    """Naming the one at fault; a secret that is written out is one of them."""
     with pytest.raises(AssertionError, match=complaint):
         checked(HELM, "template", "mem", CHART, "--set", setting)
+
+
+@pytest.mark.parametrize("size", ["1Gi", "1024Mi", "1048576Ki"])
+def test_a_volume_for_an_embedding_service(size: str) -> None:
+    """It is as large as it was asked for."""
+    documents = rendered("settings.embedder=openai:some-model", f"volume.sizeLimit={size}")
+    pods = [one["spec"]["template"]["spec"] for one in documents if one["kind"] in {"Deployment", "Job"}]
+    assert [pod["volumes"][0]["emptyDir"] for pod in pods] == [{"sizeLimit": size}] * 4
+
+
+def ports(documents: list[dict[str, Any]]) -> list[int]:
+    """Return where workers may go, but for names."""
+    (policy,) = (one for one in documents if one["kind"] == "NetworkPolicy")
+    names, *others = policy["spec"]["egress"]
+    assert {one["port"] for one in names["ports"]} == {53}
+    return [one["port"] for rule in others for one in rule["ports"]]
+
+
+@pytest.mark.parametrize(
+    ("settings", "allowed"),
+    [
+        ((), [9092, 6333, 6334]),
+        (("kafka.bootstrapServers=kafka:9093",), [9093, 6333, 6334]),
+        (
+            (r"kafka.bootstrapServers=a:9093\,[::1]:9094", "networkPolicy.kafkaPorts={9093,9095}"),
+            [9093, 9094, 6333, 6334, 9095],
+        ),
+        (("qdrant.url=https://[::1]:443/store", "qdrant.grpcPort=444"), [9092, 443, 444]),
+        (("qdrant.url=https://store.example/a:1", "networkPolicy.qdrantPorts={6335}"), [9092, 6333, 6334, 6335]),
+    ],
+)
+def test_workers_may_go_where_the_values_send_them(settings: tuple[str, ...], allowed: list[int]) -> None:
+    """The ports of Kafka's and Qdrant's addresses, whatever they are, and those that are named besides."""
+    assert ports(rendered(*settings)) == allowed
 
 
 def test_the_chart_is_of_this_version() -> None:

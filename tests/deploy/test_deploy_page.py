@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from typer.main import get_command
 
 from fixtures.programs import COMPOSE, HELM, checked
+from helamem.streams import cli
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "deploy.md").read_text()
@@ -28,9 +31,14 @@ def test_the_chart_is_rendered_with_the_page_s_values(command: str, monkeypatch:
     monkeypatch.chdir(ROOT)
     _, _, install, name, chart, *options = shlex.split(command)
     assert install == "--install"
-    kinds = [one["kind"] for one in yaml.safe_load_all(checked(HELM, "template", name, chart, *options)) if one]
+    documents = [one for one in yaml.safe_load_all(checked(HELM, "template", name, chart, *options)) if one]
+    kinds = [one["kind"] for one in documents]
     assert kinds.count("Deployment") == 3
     assert ("KafkaTopic" in kinds) == ("ScaledObject" in kinds) == ("strimzi" in command)
+    (named,) = re.findall(r"kafka\.bootstrapServers=\S+:(\d+)", command)
+    (policy,) = (one["spec"] for one in documents if one["kind"] == "NetworkPolicy")
+    allowed = [one["port"] for rule in policy["egress"] for one in rule["ports"]]
+    assert int(named) in allowed, "workers may go to the brokers"
 
 
 @pytest.mark.parametrize("command", [one for one in COMMANDS if one.startswith("docker")])
@@ -47,10 +55,23 @@ def test_the_files_and_profiles_are_there(command: str) -> None:
         assert words[words.index("-t") + 1] in (ROOT / "deploy" / "compose.yaml").read_text()
 
 
+def test_what_the_page_says_to_call_is_there() -> None:
+    """Each command of helamem between the lines exists, with its options; an upgrade of the store is one of them."""
+    named = re.findall(r"`helamem ([^`]+)`", PAGE)
+    assert {"rebuild", "rebuild --switch", "rebuild --switch-back"} <= set(named)
+    for one in named:
+        command: Any = get_command(cli.app())
+        for word in one.split():
+            if word.startswith("--"):
+                assert word in {option for parameter in command.params for option in parameter.opts}, one
+            else:
+                command = command.commands[word]
+
+
 def test_what_the_page_names_as_a_value_is_one() -> None:
     """Words such as `kafka.partitions` lead to something in values.yaml, and sizes are those of values.yaml."""
     values = yaml.safe_load((ROOT / "deploy" / "helm" / "helamem" / "values.yaml").read_text())
-    named = re.findall(r"`((?:image|kafka|strimzi|qdrant|networkPolicy|monitoring)\.\w+)(?:=\w+)?`", PAGE)
+    named = re.findall(r"`((?:image|kafka|strimzi|qdrant|networkPolicy|monitoring|volume)\.\w+)(?:=\w+)?`", PAGE)
     assert len(named) >= 4
     for name in named:
         part, _, key = name.partition(".")

@@ -59,6 +59,16 @@ volumeMounts:
   {{- end }}
 {{- end }}
 
+{{- /* Of the volume of a worker, which holds all that an embedding service answered. */ -}}
+{{- define "helamem.sizeLimit" -}}
+{{- $limit := .Values.volume.sizeLimit -}}
+{{- $kib := mul (regexFind "^[0-9]+" $limit | atoi) (get (dict "Ki" 1 "Mi" 1024 "Gi" 1048576) (regexFind "[KMG]i$" $limit)) -}}
+{{- if and (hasPrefix "openai:" (toString .Values.settings.embedder)) (lt $kib 1048576) -}}
+{{- fail (printf "volume.sizeLimit is %s, too small beside settings.embedder %s: a worker keeps there what the service answered, 4 bytes for each number of each vector, and is evicted when it is full; set it to 1Gi or more (10Gi hold 1,500,000 texts of 1,536 numbers)" $limit .Values.settings.embedder) -}}
+{{- end -}}
+{{- $limit -}}
+{{- end }}
+
 {{- /* What is of the pod and not of its container. */ -}}
 {{- define "helamem.pod" -}}
 {{- $kafka := include "helamem.kafka" . | fromYaml -}}
@@ -84,7 +94,7 @@ tolerations:
 {{- end }}
 volumes:
   - name: work
-    emptyDir: {sizeLimit: {{ .Values.volume.sizeLimit }}}
+    emptyDir: {sizeLimit: {{ include "helamem.sizeLimit" . }}}
   {{- if or $kafka.ca $kafka.certificate }}
   - name: kafka
     projected:
