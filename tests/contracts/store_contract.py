@@ -287,8 +287,12 @@ class StoreContract:
             assert (await store.facts(A, [told.id]))[told.id] == told
             assert gone.erased
             assert [t.id for t in await store.conversation_tail(A, "kitchen", Position(1, 9), 5)] == [gone.id]
-            assert await store.spaces() == {A: 1}
+            assert await store.spaces() == {A: 0}
             await store.write(Writes(marks=(mark(m, 2, hidden=True),)))
+        await store.write(Writes(memories=(memory(2),), marks=(mark(m, 3, hidden=False),)))
+        assert await store.turns(A, [gone.id]) == {gone.id: gone}
+        assert await searched(store, replace(m, dense=nothing)) == {memory(2).turn.id}
+        assert await store.spaces() == {A: 1}
 
     async def test_a_restored_memory_is_found_again(self, store: MemoryStore) -> None:
         """By vector and by words, with nothing of it lost."""

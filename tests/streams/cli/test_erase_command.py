@@ -48,6 +48,7 @@ def test_sealed_words_are_erased_everywhere(call: Call, home: Path, tmp_path: Pa
     erased = call("erase", "Mira", "--space", "acme/mira")
     assert (erased.code, erased.err) == (0, "")
     assert (erased.json["memories"], erased.json["keys"]) == (2, 2)
+    assert call("spaces").json == {"spaces": {"acme/mira": 2}}
     assert not leaks(home, (WORD,))
     after = call("why", target)
     assert after.code == 0

@@ -27,6 +27,7 @@ from helamem.processors.store.payload import (
     SPACE,
     TURN_FIELDS,
     fact_of,
+    remembered,
     row_of,
     space_of,
     turn_of,
@@ -223,14 +224,11 @@ class EdgeStore:
         return self._scan(self._shards.edges, space, lambda _, payload: row_of(payload))
 
     async def spaces(self) -> dict[str, int]:
-        """Return the number of memories of every space."""
+        """Return the number of memories of every space; see `MemoryStore.spaces`."""
 
         def read() -> dict[str, int]:
-            counts: dict[str, int] = {}
-            for hit in self._shards.memories.facet(FacetRequest(key=SPACE, limit=_MOST_SPACES, exact=True)):
-                space = space_of(str(hit.value))
-                counts[space] = counts.get(space, 0) + hit.count
-            return dict(sorted(counts.items()))
+            hits = self._shards.memories.facet(FacetRequest(key=SPACE, limit=_MOST_SPACES, exact=True))
+            return remembered((str(hit.value), hit.count) for hit in hits)
 
         return await self._engine.read(read)
 

@@ -37,8 +37,8 @@ from helamem.processors.store.payload import (
     TURN,
     TURN_FIELDS,
     conversation_prefix,
+    moves,
     place,
-    shelf,
     shelves,
 )
 from helamem.processors.store.port import Place, Vector
@@ -60,7 +60,7 @@ def visible(space: str, until_ms: int | None = None, since_ms: int | None = None
 
 def within(space: str | None) -> Filter | None:
     """Return the filter for everything of a space, hidden or not; None for all spaces."""
-    return None if space is None else Filter(must=[_on_shelves(space)])
+    return None if space is None else Filter(must=[_on_any(shelves(space))])
 
 
 def at(space: str, places: Iterable[Place], memory_ids: Collection[str]) -> Filter:
@@ -135,11 +135,15 @@ def replacement(points: list[Point], position: Position) -> UpdateOperation:
     return UpdateOperation.upsert_points(points, condition=older)
 
 
-def move(space: str, targets: Sequence[str], *, hidden: bool) -> UpdateOperation:
-    """Return the operation that hides or shows those targets that exist in this very space."""
-    theirs = Filter(must=[HasIdCondition(id_set(targets)), _on_shelves(space)])
-    return UpdateOperation.set_payload_by_filter(theirs, {SPACE: shelf(space, hidden=hidden)})
+def move(space: str, targets: Sequence[str], *, hidden: bool) -> list[UpdateOperation]:
+    """Return the operations that hide or show those targets that exist in this very space."""
+    return [
+        UpdateOperation.set_payload_by_filter(
+            Filter(must=[HasIdCondition(id_set(targets)), _on_any(where)]), {SPACE: into}
+        )
+        for where, into in moves(space, hidden=hidden)
+    ]
 
 
-def _on_shelves(space: str) -> FieldCondition:
-    return FieldCondition(key=SPACE, match=MatchAny(any=shelves(space)))
+def _on_any(values: list[str]) -> FieldCondition:
+    return FieldCondition(key=SPACE, match=MatchAny(any=values))

@@ -115,7 +115,8 @@ class EdgeWriter:
             records = self.shards.marks.retrieve([*ids], with_payload=True, with_vector=False)
             marks = [mark_of(record.payload or {}) for record in records]
             for (collection, space, hidden), targets in by_shelf(marks).items():
-                self._update(collection, queries.move(space, targets, hidden=hidden))
+                for operation in queries.move(space, targets, hidden=hidden):
+                    self._update(collection, operation)
 
     def _update(self, name: str, operation: UpdateOperation) -> None:
         self._room.check()

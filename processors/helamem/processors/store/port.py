@@ -275,7 +275,7 @@ class MemoryStore(Protocol):
         ...
 
     async def spaces(self) -> dict[str, int]:
-        """Return the number of memories of every space, hidden ones included."""
+        """Return the number of memories of every space, hidden ones included and tombstones not."""
         ...
 
     async def optimize(self) -> None:

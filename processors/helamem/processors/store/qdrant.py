@@ -10,7 +10,7 @@ from qdrant_client import AsyncQdrantClient, models
 
 from helamem.processors.store import qdrant_queries as queries
 from helamem.processors.store.lexical import Lexical
-from helamem.processors.store.payload import SPACE, TURN, TURN_FIELDS, fact_of, row_of, space_of, turn_of
+from helamem.processors.store.payload import SPACE, TURN, TURN_FIELDS, fact_of, remembered, row_of, space_of, turn_of
 from helamem.processors.store.port import (
     Checkpoint,
     EdgeRow,
@@ -231,14 +231,10 @@ class QdrantStore:
         return self._scan(self._names.edges, space, lambda _, payload: row_of(payload))
 
     async def spaces(self) -> dict[str, int]:
-        """Return the number of memories of every space."""
+        """Return the number of memories of every space; see `MemoryStore.spaces`."""
         with translated():
             facet = await self._client.facet(self._names.memories, SPACE, limit=_MOST_SPACES, exact=True)
-        counts: dict[str, int] = {}
-        for hit in facet.hits:
-            space = space_of(str(hit.value))
-            counts[space] = counts.get(space, 0) + hit.count
-        return dict(sorted(counts.items()))
+        return remembered((str(hit.value), hit.count) for hit in facet.hits)
 
     async def optimize(self) -> None:
         """Do nothing: a server optimises by itself."""

@@ -14,8 +14,8 @@ from helamem.processors.store.payload import (
     SPACE,
     TIME,
     conversation_prefix,
+    moves,
     place,
-    shelf,
     shelves,
 )
 from helamem.processors.store.port import Place, Vector
@@ -35,7 +35,7 @@ def visible(space: str, until_ms: int | None = None, since_ms: int | None = None
 
 def within(space: str | None) -> models.Filter | None:
     """Return the filter for everything of a space, hidden or not; None for all spaces."""
-    return None if space is None else models.Filter(must=[_on_shelves(space)])
+    return None if space is None else models.Filter(must=[_on_any(shelves(space))])
 
 
 def at(space: str, places: Iterable[Place], memory_ids: Collection[str]) -> models.Filter:
@@ -101,16 +101,22 @@ def replacement(points: Sequence[models.PointStruct], position: Position) -> mod
     return models.UpsertOperation(upsert=models.PointsList(points=list(points), update_filter=older(position)))
 
 
-def move(space: str, targets: Sequence[str], *, hidden: bool) -> models.SetPayloadOperation:
-    """Return the operation that hides or shows those targets that exist in this very space."""
-    theirs = models.Filter(must=[models.HasIdCondition(has_id=list(targets)), _on_shelves(space)])
-    payload = {SPACE: shelf(space, hidden=hidden)}
-    return models.SetPayloadOperation(set_payload=models.SetPayload(payload=payload, filter=theirs))
+def move(space: str, targets: Sequence[str], *, hidden: bool) -> list[models.UpdateOperation]:
+    """Return the operations that hide or show those targets that exist in this very space."""
+    return [
+        models.SetPayloadOperation(
+            set_payload=models.SetPayload(
+                payload={SPACE: into},
+                filter=models.Filter(must=[models.HasIdCondition(has_id=list(targets)), _on_any(where)]),
+            )
+        )
+        for where, into in moves(space, hidden=hidden)
+    ]
 
 
 def _equals(key: str, value: str) -> models.FieldCondition:
     return models.FieldCondition(key=key, match=models.MatchValue(value=value))
 
 
-def _on_shelves(space: str) -> models.FieldCondition:
-    return models.FieldCondition(key=SPACE, match=models.MatchAny(any=shelves(space)))
+def _on_any(values: list[str]) -> models.FieldCondition:
+    return models.FieldCondition(key=SPACE, match=models.MatchAny(any=values))

@@ -105,7 +105,7 @@ class QdrantWriter:
                 return
             for (collection, space, hidden), targets in by_shelf(news).items():
                 name: str = getattr(self._names, collection)
-                moves = [queries.move(space, targets, hidden=hidden)]
+                moves = queries.move(space, targets, hidden=hidden)
                 applied(*await self._client.batch_update_points(name, moves, wait=True))
             carried = stored
 
