@@ -1,4 +1,4 @@
-"""Batches that begin at least so far apart: what is hot is written once for many records."""
+"""Batches that begin at ticks: what is hot is written once for many records."""
 
 from __future__ import annotations
 
@@ -104,3 +104,10 @@ async def test_a_stop_ends_the_wait(one: Machine) -> None:
     pump.resume()
     await pump.run(until=await one.ends())
     assert pump.counts["processed"] == 2
+
+
+async def test_ticks_are_the_same_for_all(one: Machine) -> None:
+    """Whoever begins in the same interval waits for the same end of it, so that they share a flush."""
+    first, second = (one.pump(one.coactivation(), interval_s=interval_s) for interval_s in (0.25, 0.25))
+    assert first._next_tick_s() % 0.25 == second._next_tick_s() % 0.25 == 0
+    assert 0 < first._next_tick_s() - time.monotonic() <= 0.25

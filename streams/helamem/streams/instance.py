@@ -53,6 +53,9 @@ if TYPE_CHECKING:  # it imports cryptography
 OPTIMIZE_AFTER = 20_000
 """New memories after which the store's indexes are rebuilt when the instance comes to rest."""
 
+FOLLOWING_S = 0.25
+"""Batches of what is followed begin at ticks so far apart: a flush keeps every thread waiting, recalls among them."""
+
 
 class Instance:
     """Everything that works in one home; made by `Instance.open`.
@@ -190,6 +193,7 @@ class Instance:
                     on_retry=meter.noting_retries(on_retry),
                     on_put_aside=putting_aside(processor.group),
                     batch_records=records,
+                    interval_s=FOLLOWING_S,
                 )
                 for meter, tracer, watched_store, processor, records in zip(
                     meters, tracers, stores, processors, (1000, BATCH_RECORDS, 100), strict=True

@@ -61,8 +61,9 @@ class Pump:
         commit: What moves the group's position once the checkpoint stands; the default moves it in `log`.
         concerns: Whether a record has to be decoded; others are passed over. None decodes all.
         batch_records: Most records in one batch.
-        interval_s: While following, the batches of a partition begin at least so far apart, so that what many records
-            change is written once; after a full batch the next one does not wait.
+        interval_s: While following, batches begin at ticks so far apart, those of all partitions at the same ones: what
+            many records change is written once, and flushes are shared. After a full batch the next one does not wait,
+            nor does the first record after a rest.
         backoff: Waits while something is away.
         on_progress: Told after every applied batch.
         on_retry: Told whenever something is tried again.
@@ -213,7 +214,7 @@ class Pump:
                 )
                 if records:
                     begun = True
-                    next_s = time.monotonic() + self._interval_s if await self._at_the_tail(partition) else 0.0
+                    next_s = self._next_tick_s() if await self._at_the_tail(partition) else 0.0
                     await self._take(partition, records)
                     begun = False
                 elif end is None:
@@ -234,6 +235,10 @@ class Pump:
             return False
         ends = await self._patiently(partial(self._log.end_offsets, [partition]), partition)
         return ends[partition] - self._offsets[partition] < self._batch_records
+
+    def _next_tick_s(self) -> float:
+        """Return the next time by the monotonic clock that is a multiple of the interval."""
+        return (time.monotonic() // self._interval_s + 1) * self._interval_s
 
     async def _hold(self, partition: TopicPartition, until_s: float) -> bool:
         """Wait until a moment and return whether the work on this partition is to end."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from qdrant_edge import EdgeShard
 
 from contracts.store_contract import DIMENSION, A, Reopen, StoreContract, all_turns, checkpoint, mark, memory, row
 from helamem.processors.store.edge import EdgeStore
@@ -163,6 +164,22 @@ def test_a_full_disk_is_worth_another_try() -> None:
     assert isinstance(error, RetryLater)
     assert "disk that holds the store is full" in str(error)
     assert "the store failed" in str(engine_error(Exception("Service internal error: task panicked")))
+
+
+async def test_a_flush_is_shared(store: EdgeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By all who ask while none has begun."""
+    syncs: list[str] = []
+
+    def synced(name: str) -> EdgeShard:
+        syncs.append(name)
+        shard: EdgeShard = getattr(store._shards, name)
+        return shard
+
+    await store.flush()
+    await store.write(Writes(memories=(memory(1),)))
+    monkeypatch.setattr(store._writer, "_shard", synced)
+    await asyncio.gather(*(store.flush() for _ in range(5)))
+    assert syncs == ["memories"]
 
 
 async def test_a_flush_syncs_what_was_written_to_and_nothing_else(store: EdgeStore) -> None:

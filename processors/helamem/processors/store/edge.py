@@ -22,6 +22,7 @@ from helamem.processors.store.edge_ids import IdTexts
 from helamem.processors.store.edge_room import RESERVE_BYTES, Room
 from helamem.processors.store.edge_shards import Shards, open_shards
 from helamem.processors.store.edge_writer import EdgeWriter
+from helamem.processors.store.group_commit import GroupCommit
 from helamem.processors.store.lexical import Lexical
 from helamem.processors.store.payload import (
     SPACE,
@@ -63,6 +64,7 @@ class EdgeStore:
     def __init__(self, engine: EdgeEngine, writer: EdgeWriter, checkpoints: CheckpointFiles, lexical: Lexical) -> None:
         self._engine = engine
         self._writer = writer
+        self._commits = GroupCommit(partial(engine.write, writer.flush))
         self._shards = writer.shards
         self._checkpoints = checkpoints
         self._lexical = lexical
@@ -97,11 +99,12 @@ class EdgeStore:
 
     async def write(self, writes: Writes) -> None:
         """Make the writes visible; see `MemoryStore.write`."""
-        await self._engine.write(partial(self._writer.write, writes))
+        with self._commits.writing():
+            await self._engine.write(partial(self._writer.write, writes))
 
     async def flush(self) -> None:
-        """Return once every write so far is on disk."""
-        await self._engine.write(self._writer.flush)
+        """Return once every write so far is on disk; who asks at the same time shares one flush."""
+        await self._commits.flush()
 
     async def save_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Store a checkpoint durably, where it is newer."""

@@ -50,7 +50,7 @@ class GroupPump:
         processor: What computes them; its group is the consumer group.
         topics: Full names of what it reads, in the generation in use.
         batch_records: Most records in one batch.
-        interval_s: The batches of a partition begin at least so far apart, unless there is more than one of them.
+        interval_s: Batches begin at ticks so far apart, unless there is more than one of them; see `Pump`.
         session_timeout_s: A worker that is silent for so long loses its partitions.
         on_progress: Told after every applied batch.
         on_retry: Told whenever something is tried again.

@@ -1,4 +1,4 @@
-"""What the store process does for its clients, whoever they are: each call, shared flushes, optimising when idle."""
+"""What the store process does for its clients, whoever they are: each call, and optimising when idle."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from helamem.schemas.errors import RetryLater
 from helamem.streams.metrics.measured_store import CallMeter
 from helamem.streams.metrics.registry import Metrics
 from helamem.streams.store_process import protocol as p
-from helamem.streams.store_process.group_commit import GroupCommit
 from helamem.streams.store_process.pages import PagedStore
 
 OPTIMIZE_AFTER = 20_000
@@ -24,11 +23,6 @@ QUIET_S = 2.0
 """How long nobody must have asked for anything: optimising keeps everybody waiting, for seconds."""
 PART_BYTES = 1024**2
 """An answer that could grow without end is closed when it has so many bytes, and the rest is asked for again."""
-
-GATHER_STEPS, GATHER_STEP_S = 25, 0.001
-"""How long a flush waits at most for those who are writing: it costs some fifty syncs, however little there is."""
-CALM_S = 0.003
-"""Where nobody wrote for so long, nobody is about to ask for a flush."""
 
 _PIECE = 64
 """Ids that are looked up at once, so that no answer grows much beyond `PART_BYTES`."""
@@ -59,9 +53,6 @@ class Service:
         self.counts: Counter[str] = Counter()
         self._store = store
         self._complain = complain
-        self._commits = GroupCommit(self._flush, self._gather)
-        self._writing = 0
-        self._wrote_s = 0.0
         self._optimize_after = optimize_after
         self._quiet_s = quiet_s
         self._unoptimized = 0
@@ -91,7 +82,7 @@ class Service:
                 continue
             try:
                 await self._optimize()
-                await self._commits.flush()  # now, and not when somebody waits for his own
+                await self._flush()  # now, and not when somebody waits for his own
             except RetryLater as error:
                 self._complain(f"the store is not optimised for now: {error}")
                 await asyncio.sleep(_AGAIN_AFTER_S)
@@ -99,16 +90,11 @@ class Service:
     async def _change(self, call: p.Change) -> None:
         match call:
             case p.Write():
-                self._writing += 1
-                try:
-                    await self._store.write(call.writes)
-                finally:
-                    self._writing -= 1
-                    self._wrote_s = time.monotonic()
+                await self._store.write(call.writes)
                 self._unoptimized += len(call.writes.memories)
                 self.counts["memories"] += len(call.writes.memories)
             case p.Flush():
-                await self._commits.flush()
+                await self._flush()
             case p.SaveCheckpoint():
                 await self._store.save_checkpoint(call.checkpoint)
                 self.counts["checkpoints"] += 1
@@ -151,13 +137,6 @@ class Service:
                 return partial(self._store.facts, call.space)
             case p.EdgeRows():
                 return partial(self._store.edge_rows, call.space)
-
-    async def _gather(self) -> None:
-        """Wait until nobody writes, within a bound: who writes now asks for a flush next, and can share this one."""
-        for _ in range(GATHER_STEPS):
-            if not self._writing and time.monotonic() - self._wrote_s >= CALM_S:
-                return
-            await asyncio.sleep(GATHER_STEP_S)
 
     async def _flush(self) -> None:
         await self._store.flush()

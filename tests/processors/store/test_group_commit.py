@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import cast
 
 import pytest
 
-from helamem.processors.store.port import Writes
+from helamem.processors.store import group_commit
+from helamem.processors.store.group_commit import GroupCommit
 from helamem.schemas.errors import RetryLater
-from helamem.streams.store_process import protocol as p
-from helamem.streams.store_process import service
-from helamem.streams.store_process.group_commit import GroupCommit
-from helamem.streams.store_process.pages import PagedStore
 
 
 class Disk:
@@ -109,41 +105,25 @@ async def test_who_goes_away_does_not_take_the_flush_with_him() -> None:
     assert [type(outcome) for outcome in outcomes] == [asyncio.CancelledError, type(None), type(None)]
 
 
-class SlowStore:
-    """Writes that end when told to, and counts flushes; stands in for a store in `Service`."""
-
-    def __init__(self) -> None:
-        self.flushes = 0
-        self.go_on = asyncio.Event()
-
-    async def write(self, writes: Writes) -> None:
-        await self.go_on.wait()
-
-    async def flush(self) -> None:
-        self.flushes += 1
-
-
 async def test_a_flush_waits_for_who_writes_and_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     """One flush for all whose writes were under way when the first of them asked."""
-    monkeypatch.setattr(service, "GATHER_STEPS", 100_000)
-    store = SlowStore()
-    served = service.Service(cast("PagedStore", store), print)
-    writing = asyncio.create_task(served.perform(p.Write(Writes())))
-    flushing = [asyncio.create_task(served.perform(p.Flush())) for _ in range(2)]
-    await asyncio.sleep(0.05)
-    assert store.flushes == 0
-    store.go_on.set()
-    await asyncio.gather(writing, *flushing)
-    assert store.flushes == 1
+    monkeypatch.setattr(group_commit, "GATHER_STEPS", 100_000)
+    disk = Disk()
+    disk.go_on.release()
+    commits = GroupCommit(disk.flush)
+    with commits.writing():
+        flushing = [asyncio.create_task(commits.flush()) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        assert disk.flushes == 0
+    await asyncio.gather(*flushing)
+    assert disk.flushes == 1
 
 
 async def test_a_flush_does_not_wait_for_ever() -> None:
     """Whoever writes without an end keeps nobody waiting."""
-    store = SlowStore()
-    served = service.Service(cast("PagedStore", store), print)
-    writing = asyncio.create_task(served.perform(p.Write(Writes())))
-    await served.perform(p.Flush())
-    assert store.flushes == 1
-    assert not writing.done()
-    store.go_on.set()
-    await writing
+    disk = Disk()
+    disk.go_on.release()
+    commits = GroupCommit(disk.flush)
+    with commits.writing():
+        await commits.flush()
+    assert disk.flushes == 1
