@@ -14,7 +14,7 @@ import pytest
 from qdrant_client import AsyncQdrantClient, models
 
 from fakes.embedding_service import never_the_same, serving
-from fakes.events import SPACE, forgotten, message, recalled, reinforced
+from fakes.events import SPACE, forgotten, message, recalled, record, reinforced
 from fakes.machine import SETTINGS, Machine
 from fakes.qdrant_server import RecordingServer
 from fakes.words import wordllama
@@ -30,6 +30,8 @@ from helamem.schemas.topics import EFFECTS, FACTS, TOPICS
 from helamem.streams.builds import Built, Server, build_beside, switch_back
 from helamem.streams.effects.vectors import recording
 from helamem.streams.log.sqlite import SqliteLog
+from helamem.streams.sealing.keys import KeyFiles, make_keys
+from helamem.streams.sealing.seal import Sealer
 from helamem.streams.settings_log import apply_settings, settings_in_force
 from streams.cli.shell import run
 
@@ -200,6 +202,17 @@ async def test_a_build_by_another_embedder(tmp_path: Path) -> None:
                 with recording(remote, one.log, lambda: 0, cache=None, index=tmp_path / "worker.sqlite") as vectors:
                     await other.pump(Encoding(store, vectors, in_force)).run(until=await other.ends())
                 assert (await one.build(embedder=remote)).settings.encoding.embedder == "openai:m"
+
+
+async def test_a_sealed_record_stops_no_build(tmp_path: Path) -> None:
+    """It is passed over, as workers put it aside: neither has keys."""
+    async with world(tmp_path) as one:
+        await one.live(await one.worker())
+        make_keys(tmp_path / "keys")
+        await one.log.append([record(Sealer(KeyFiles(tmp_path / "keys"), ["acme"]).seal(message("shut", "…")))])
+        built = await one.build()
+        assert (built.replayed.dead_letters, built.compared) == (1, "not compared")
+        assert built.replayed.digest.spaces[SPACE].counts["memories"] == one.said
 
 
 async def test_aliases_that_lead_elsewhere_are_refused(tmp_path: Path) -> None:

@@ -8,20 +8,26 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from fakes.directories import directory
 from fakes.events import applied, distilled, forgotten, message, recalled, record, reinforced, restored
 from fakes.machine import Machine, Moment, machine
+from helamem.processors.encoding.processor import Encoding
+from helamem.processors.encoding.unsealing import Erased, NoKeys
 from helamem.processors.port import Batch, Effects
 from helamem.schemas.errors import ConfigurationError, Poison
-from helamem.schemas.records import NewRecord, TopicPartition
+from helamem.schemas.events import ConversationMessage, SubjectErased
+from helamem.schemas.records import NewRecord, Position, TopicPartition
 from helamem.schemas.settings import EncodingSettings, Settings
 from helamem.schemas.topics import CONTROL, CONVERSATIONS, DEAD_LETTERS, FACTS, HUBS, RECALLS, TOPICS
 from helamem.schemas.wire import Event, decode
 from helamem.streams.dead_letters import dead_positions
 from helamem.streams.log.partitioner import partition_of
 from helamem.streams.pump import Progress
+from helamem.streams.sealing.keys import KeyFiles, make_keys
+from helamem.streams.sealing.seal import Sealer
 from streams.pump_script import (
     Crash,
     conversation,
@@ -76,6 +82,30 @@ async def test_an_event_of_another_topic_is_put_aside(one: Machine) -> None:
     assert found["encoding"].offset == 3
     assert await one.store.spaces() == {"acme/anna": 4}
     assert one.counts["recalled"] + one.counts["reinforced"] == 4
+
+
+async def test_where_no_keys_can_be_what_is_sealed_is_put_aside(one: Machine, tmp_path: Path) -> None:
+    """On workers a sealed message or fact stops nobody; what nobody can open any more becomes a tombstone."""
+    make_keys(tmp_path / "keys")
+    sealer = Sealer(KeyFiles(tmp_path / "keys"), ["acme"])
+    gone = sealer.seal(message("gone", "Nobody has a key to this.", speaker="Mira"))
+    assert isinstance(gone.data, ConversationMessage)
+    assert gone.data.sealed is not UNSET
+    erased = Erased()
+    erased.note("acme/anna", SubjectErased(subject="Mira", keys=(gone.data.sealed.keys[0].key,)), Position(1, 0))
+    shut = sealer.seal(message("shut", "The key is elsewhere."))
+    await one.append(*conversation(3), shut, gone, *conversation(5)[3:])
+    await one.append(sealer.seal(distilled("f0", "Anna is silent.")), distilled("f1", "Anna camps."))
+    unsealer = NoKeys(erased, put_aside=True)
+    pump = one.pump(Encoding(one.store, one.embedder, one.settings, unsealer=unsealer, erased=erased))
+    await pump.run(until=await one.ends())
+    found = {(letter.topic, letter.offset): (letter.field, letter.reason) for letter in await letters(one)}
+    assert found.keys() == {(CONVERSATIONS.name, 3), (FACTS.name, 0)}
+    assert {field for field, _ in found.values()} == {"data.sealed"}
+    assert all("workers have no keys" in reason for _, reason in found.values())
+    turns = {turn.message_id: turn async for turn in one.store.scan_turns(None)}
+    assert {name: turn.erased for name, turn in turns.items()} == {f"m{n}": False for n in range(5)} | {"gone": True}
+    assert [fact.text async for fact in one.store.scan_facts(None)] == ["Anna camps."]
 
 
 def astray() -> list[NewRecord]:

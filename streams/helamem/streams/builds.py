@@ -20,6 +20,7 @@ from helamem.processors.embedder.choose import choose_embedder, is_recorded
 from helamem.processors.embedder.port import Embedder
 from helamem.processors.encoding.processor import GROUP as ENCODING
 from helamem.processors.encoding.processor import Encoding
+from helamem.processors.encoding.unsealing import NoKeys
 from helamem.processors.store.port import MemoryStore
 from helamem.processors.store.qdrant import QdrantStore
 from helamem.processors.store.qdrant_builds import Collections, build_in_use, builds_there, put_in_use
@@ -36,7 +37,6 @@ from helamem.streams.lag import lags
 from helamem.streams.log.port import Log
 from helamem.streams.rebuild import Replayed, part_of, rebuild
 from helamem.streams.sealing.erasures import read_erased
-from helamem.streams.sealing.opening import opener
 from helamem.streams.settings_log import embedded_instead, settings_in_force
 
 AtWork = Callable[[], Awaitable[Mapping[str, int]]]
@@ -110,7 +110,7 @@ async def build_beside(
         embedder = embedder or choose_embedder(name)
     part = await part_of(log)
     erased = await read_erased(log)
-    unsealer = opener(None, erased)
+    unsealer = NoKeys(erased, put_aside=True)
     derived = Derived(work / f"derived.b{number}.jsonl")
     cache, index = work / "embeddings.sqlite", work / "effects.sqlite"
     if anew is not None and embedder is not None:

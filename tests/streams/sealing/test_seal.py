@@ -77,7 +77,7 @@ def test_each_key_of_several_subjects_is_needed(keys: KeyFiles, sealer: Sealer) 
         erased = Erased()
         erased.note(sealed.space, SubjectErased(subject=one.subject, keys=(one.key,)), Position(1, 0))
         assert Opener(keys, erased).open(sealed) is None
-        assert Opener(None, erased).open(sealed) is None
+        assert NoKeys(erased).open(sealed) is None
     keys.destroy(sealed.space, "Tom", named[1].key)
     assert Opener(keys, Erased()).open(sealed) is None
 
@@ -112,6 +112,8 @@ def test_without_keys_it_is_an_error(sealer: Sealer) -> None:
     assert NoKeys().open(said()) == TEXT
     with pytest.raises(ConfigurationError, match="no keys are at hand"):
         NoKeys().open(sealer.seal(said()))
+    with pytest.raises(Poison, match=r"data\.sealed: seals words, and workers have no keys"):
+        NoKeys(put_aside=True).open(sealer.seal(said()))
 
 
 def test_an_erasure_in_another_space_is_none() -> None:
@@ -131,7 +133,7 @@ def test_an_erasure_closes_the_keys_of_its_own_space_alone(keys: KeyFiles, seale
     assert Opener(keys, erased).open(there) is None
     assert Opener(keys, erased).open(here) == TEXT
     with pytest.raises(ConfigurationError, match="no keys are at hand"):
-        Opener(None, erased).open(here)
+        NoKeys(erased).open(here)
 
 
 def test_of_two_erasures_the_first_one_counts() -> None:

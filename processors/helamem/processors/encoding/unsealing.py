@@ -6,8 +6,8 @@ from typing import Protocol
 
 from msgspec import UNSET
 
-from helamem.schemas.errors import ConfigurationError
-from helamem.schemas.events import SubjectErased, Wordy
+from helamem.schemas.errors import ConfigurationError, Poison
+from helamem.schemas.events import Sealed, SubjectErased, Wordy
 from helamem.schemas.records import Position
 from helamem.schemas.wire import Event
 
@@ -34,6 +34,10 @@ class Erased:
         """Return whether a memory or fact had been erased where a control event of its space stands."""
         return (space, id_) in self._things and self._things[space, id_] < position
 
+    def closed(self, space: str, sealed: Sealed) -> bool:
+        """Return whether one of the keys that sealed words of a space was destroyed."""
+        return any((space, one.key) in self.keys for one in sealed.keys)
+
 
 class Unsealer(Protocol):
     """Opens what is sealed."""
@@ -54,15 +58,32 @@ def words_of(data: Wordy) -> str:
 
 
 class NoKeys:
-    """Opens what is not sealed."""
+    """Opens what is not sealed, and knows what nobody can open any more.
+
+    Args:
+        erased: What the log says was erased.
+        put_aside: Whether a sealed record is poison. Where a fleet shares a log, anybody may append one, and it must
+            not stop everybody; where somebody has one log before them, they are told to give its keys.
+    """
+
+    def __init__(self, erased: Erased | None = None, *, put_aside: bool = False) -> None:
+        self._erased = erased or Erased()
+        self._put_aside = put_aside
 
     def open(self, event: Event) -> str | None:
         """Return the words; see `Unsealer.open`."""
         data = event.data
         assert isinstance(data, Wordy)
-        if data.sealed is not UNSET:
-            raise ConfigurationError(
-                f"the words of event {event.id} in {event.space} are sealed, and no keys are at hand; give the keys of "
-                "the home where they were sealed"
+        if data.sealed is UNSET:
+            return words_of(data)
+        if self._erased.closed(event.space, data.sealed):
+            return None
+        if self._put_aside:
+            raise Poison(
+                "seals words, and workers have no keys; process the record in the home where it was sealed",
+                "data.sealed",
             )
-        return words_of(data)
+        raise ConfigurationError(
+            f"the words of event {event.id} in {event.space} are sealed, and no keys are at hand; give the keys of "
+            "the home where they were sealed"
+        )

@@ -19,6 +19,7 @@ from helamem.processors.embedder.choose import choose_embedder
 from helamem.processors.embedder.port import Embedder
 from helamem.processors.encoding.processor import GROUP as ENCODING
 from helamem.processors.encoding.processor import Encoding
+from helamem.processors.encoding.unsealing import NoKeys
 from helamem.processors.port import Processor
 from helamem.processors.store.port import MemoryStore
 from helamem.processors.store.qdrant import QdrantStore
@@ -39,7 +40,6 @@ from helamem.streams.metrics.registry import Metrics
 from helamem.streams.metrics.watch import watched
 from helamem.streams.pump import Progress
 from helamem.streams.sealing.erasures import read_erased
-from helamem.streams.sealing.opening import opener
 from helamem.streams.settings_log import settings_in_force
 from helamem.streams.store_process.client import RemoteStore
 from helamem.streams.tracing.untraced import UNTRACED, Untraced
@@ -141,7 +141,7 @@ async def opened(
                                         Encoding,
                                         embedder=tracer.asking(meter.asking(vectors)),
                                         settings=settings,
-                                        unsealer=opener(None, erased),
+                                        unsealer=NoKeys(erased, put_aside=True),
                                         erased=erased,
                                     ),
                                 )

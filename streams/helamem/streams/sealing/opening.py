@@ -21,8 +21,8 @@ def opener(keys: KeyStore | Path | None, erased: Erased) -> Unsealer:
     """
     if isinstance(keys, Path) and not keys.is_dir():
         keys = None
-    if keys is None and not erased.keys:
-        return NoKeys()
+    if keys is None:
+        return NoKeys(erased)
     from helamem.streams.sealing.keys import KeyFiles  # noqa: PLC0415 - it imports cryptography
     from helamem.streams.sealing.seal import Opener  # noqa: PLC0415 - likewise
 

@@ -18,7 +18,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from helamem.processors.encoding.content import canonical, statement_id
-from helamem.processors.encoding.unsealing import Erased, NoKeys, words_of
+from helamem.processors.encoding.unsealing import Erased, words_of
 from helamem.schemas.errors import Poison
 from helamem.schemas.events import (
     EVERYONE,
@@ -86,11 +86,11 @@ class Opener:
     """Opens what was sealed; an `Unsealer`.
 
     Args:
-        keys: Where the keys are, or None where there are none.
+        keys: Where the keys are.
         erased: What the log says was erased.
     """
 
-    def __init__(self, keys: KeyStore | None, erased: Erased) -> None:
+    def __init__(self, keys: KeyStore, erased: Erased) -> None:
         self._keys = keys
         self._erased = erased
 
@@ -100,10 +100,8 @@ class Opener:
         assert isinstance(data, Wordy)
         if data.sealed is UNSET:
             return words_of(data)
-        if any((event.space, one.key) in self._erased.keys for one in data.sealed.keys):
+        if self._erased.closed(event.space, data.sealed):
             return None
-        if self._keys is None:
-            return NoKeys().open(event)
         found = [self._keys.find(event.space, one.subject, one.key) for one in data.sealed.keys]
         keys = [key for key in found if key is not None]
         if len(keys) < len(found):
