@@ -204,6 +204,23 @@ async def test_a_build_by_another_embedder(tmp_path: Path) -> None:
                 assert (await one.build(embedder=remote)).settings.encoding.embedder == "openai:m"
 
 
+async def test_what_is_away_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build waits for the store, and whoever asked for it hears of that."""
+    async with world(tmp_path) as one:
+        await one.live(await one.worker())
+        real, left = QdrantStore.write, ["the Qdrant server is away"]
+
+        async def away_once(self: QdrantStore, writes: Writes) -> None:
+            if left:
+                raise RetryLater(left.pop())
+            await real(self, writes)
+
+        monkeypatch.setattr(QdrantStore, "write", away_once)
+        waited: list[str] = []
+        built = await one.build(on_retry=lambda error: waited.append(str(error)))
+        assert (waited, built.compared) == (["the Qdrant server is away"], "equal")
+
+
 async def test_a_sealed_record_stops_no_build(tmp_path: Path) -> None:
     """It is passed over, as workers put it aside: neither has keys."""
     async with world(tmp_path) as one:

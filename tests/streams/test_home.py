@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -86,6 +88,24 @@ def test_the_same_process_is_a_second_writer_too(path: Path) -> None:
     """Two writers in one process would disturb each other just as well."""
     with Home.open(path), pytest.raises(InUseError, match=f"process {os.getpid()} "):
         Home.open(path)
+
+
+def test_a_lock_that_goes_with_its_directory_is_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever opened its file before that locks the one that stands there now, which another may have."""
+    Home.open(path).close()
+    real, held = fcntl.flock, []
+
+    def removed_meanwhile(descriptor: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", real)
+        shutil.rmtree(path)
+        held.append(Home.open(path))
+        real(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", removed_meanwhile)
+    with pytest.raises(InUseError, match=f"process {os.getpid()} "):
+        Home.open(path)
+    held[0].close()
+    Home.open(path).close()
 
 
 def test_a_holder_that_has_not_yet_signed_is_still_a_holder(path: Path) -> None:

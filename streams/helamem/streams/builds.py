@@ -75,6 +75,7 @@ async def build_beside(
     switch: bool = False,
     at_work: AtWork,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_retry: Callable[[RetryLater], None] = lambda error: None,
 ) -> Built:
     """Fill the next build up to the end of the log, or go on with one that is not in use; then switch, if asked to.
 
@@ -87,6 +88,7 @@ async def build_beside(
         switch: Lead the aliases to it once it is compared.
         at_work: Tells whether workers run.
         on_progress: Told how many records of how many were applied.
+        on_retry: Told whenever something is away and will be tried again.
 
     Raises:
         BadInput: There is no store yet.
@@ -118,14 +120,14 @@ async def build_beside(
             store = await _beside(log, server, number, vectors.dimension)
             encoding = Encoding(store, vectors, settings, re_embed=True, unsealer=unsealer, erased=erased)
             processors = (encoding, CoActivation(store, settings))
-            replayed = await rebuild(log, store, processors, part, derived, on_progress=on_progress)
+            replayed = await rebuild(log, store, processors, part, derived, on_progress=on_progress, on_retry=on_retry)
     else:
         reading = Reading(log, part.ends, None)
         async with replayed_vectors(reading, embedder or name, ask=False, cache=None, own=cache, index=index) as (v, _):
             store = await _beside(log, server, number, v.dimension)
             encoding = Encoding(store, v, settings, unsealer=unsealer, erased=erased)
             processors = (encoding, CoActivation(store, settings))
-            replayed = await rebuild(log, store, processors, part, derived, on_progress=on_progress)
+            replayed = await rebuild(log, store, processors, part, derived, on_progress=on_progress, on_retry=on_retry)
     found = await settings_in_force(log, await store.load_checkpoints(ENCODING)) or settings
     same = found.encoding.embedder == settings.encoding.embedder
     compared = await _compare(log, live, store, replayed.digest, same=same)

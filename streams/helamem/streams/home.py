@@ -28,7 +28,8 @@ STORE = "store"
 
 _DESCRIPTION = "home.json"
 _UNFINISHED = "home.json.new"
-_LOCK = "writer.lock"
+LOCK = "writer.lock"
+"""The file of the lock of a home."""
 
 
 class _Format(Struct, frozen=True, kw_only=True):
@@ -73,6 +74,16 @@ def wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def lock_home(path: Path, clock: Callable[[], int]) -> WriterLock:
+    """Keep every writer out of a home, or of what is left of one.
+
+    Raises:
+        BadInput: There is no such directory, or it cannot be written.
+        ConfigurationError: Another process writes it (`InUseError`).
+    """
+    return WriterLock.take(path / LOCK, f"the home {path}", clock)
+
+
 class Home:
     """An embedded instance's directory; open it with `Home.open` to write or `Home.look` to read.
 
@@ -101,7 +112,7 @@ class Home:
         try:
             if not _is_home(path, create=create):
                 _make_directory(path)
-            lock = WriterLock.take(path / _LOCK, f"the home {path}", clock)
+            lock = lock_home(path, clock)
             try:
                 # Looked at again under the lock: another process may have made it meanwhile.
                 if not _is_home(path, create=create):
@@ -296,7 +307,7 @@ def _is_home(path: Path, *, create: bool) -> bool:
     if _DESCRIPTION in names:
         return True
     # A process that died while it made a home leaves these two; anything else belongs to somebody.
-    foreign = names - {_LOCK, _UNFINISHED}
+    foreign = names - {LOCK, _UNFINISHED}
     if foreign and create:
         raise BadInput(
             f"the directory {path} holds other things ({min(foreign)}) and no {_DESCRIPTION}, so it is not a helamem"

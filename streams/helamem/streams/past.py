@@ -7,6 +7,7 @@ snapshot before that moment where there is one, and with nothing otherwise; the 
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -50,6 +51,7 @@ async def past(
     signed_by: Collection[str] | None = None,
     embedder: Embedder | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_retry: Callable[[RetryLater], None] = lambda error: None,
 ) -> Past:
     """Return a home that holds what another one was at a moment; it is put together where it is not there.
 
@@ -61,6 +63,7 @@ async def past(
             with, and nothing that was kept is believed.
         embedder: What the settings name, where it has to be put together by hand.
         on_progress: Told how many records of how many were applied.
+        on_retry: Told whenever something is away and will be tried again.
 
     Raises:
         BadInput: There is no such home, it has no log of its own, or the moment is none.
@@ -76,7 +79,7 @@ async def past(
     kept = looked.moments_path
     place = next((kept / one.name for one in (whole, state) if _is_whole(kept / one.name)), kept / state.name)
     snapshots = Snapshots(looked.snapshots_path)
-    if signed_by is not None and place.exists():
+    if signed_by is not None and (place / "home.json").exists():  # of one that went its lock is left
         with in_turn(home, text), Home.open(place, create=False):
             shutil.rmtree(place)
 
@@ -86,21 +89,25 @@ async def past(
             if snapshots.fill(into, nearest):
                 return
 
-    if not _is_whole(place):
-        with in_turn(home, text):
-            await restate(
-                home,
-                place,
-                until=known.vector,
-                spaces=[space] if space else (),
-                graphs=False,  # to make them takes longer than the few questions that follow without them
-                embedder=embedder,
-                on_progress=on_progress,
-                seed=seed,
-            )
-    (place / "home.json").touch()
+    while True:
+        if not _is_whole(place):
+            with in_turn(home, text):
+                await restate(
+                    home,
+                    place,
+                    until=known.vector,
+                    spaces=[space] if space else (),
+                    graphs=False,  # to make them takes longer than the few questions that follow without them
+                    embedder=embedder,
+                    on_progress=on_progress,
+                    on_retry=on_retry,
+                    seed=seed,
+                )
+        with suppress(FileNotFoundError):  # an erasure, or whoever made room, has just removed it
+            os.utime(place / "home.json")
+            begun_with = manifests.read(place) if (place / manifests.FILE).exists() else None
+            break
     _make_room(kept, place)
-    begun_with = manifests.read(place) if (place / manifests.FILE).exists() else None
     return Past(home=place, records=sum(state.positions.values()), snapshot=begun_with)
 
 
@@ -125,16 +132,19 @@ def in_turn(home: Path, text: str) -> Iterator[None]:
 
 
 def _is_whole(place: Path) -> bool:
-    return (place / "home.json").exists() and not Home.look(place).unfinished
+    try:
+        return not Home.look(place).unfinished
+    except BadInput:  # there is none
+        return False
 
 
 def _make_room(kept: Path, newest: Path) -> None:
     """Remove the states that were used longest ago, but none that somebody has open."""
-    others = sorted(
-        (path for path in kept.iterdir() if path != newest and (path / "home.json").exists()),
-        key=lambda path: (path / "home.json").stat().st_mtime_ns,
-        reverse=True,
-    )
-    for path in others[KEPT - 1 :]:
+    used: dict[Path, int] = {}
+    for path in kept.iterdir():
+        if path != newest:
+            with suppress(FileNotFoundError):  # it is none, or was removed
+                used[path] = (path / "home.json").stat().st_mtime_ns
+    for path in sorted(used, key=used.__getitem__, reverse=True)[KEPT - 1 :]:
         with suppress(BadInput, ConfigurationError), Home.open(path, create=False):
             shutil.rmtree(path)

@@ -18,6 +18,7 @@ from helamem.processors.digest import Digest, digest
 from helamem.processors.encoding.processor import GROUP as ENCODING
 from helamem.processors.port import Processor
 from helamem.processors.store.port import MemoryStore
+from helamem.schemas.errors import RetryLater
 from helamem.schemas.records import Record, TopicPartition
 from helamem.schemas.settings import Settings
 from helamem.schemas.topics import CONTROL, CONVERSATIONS, FACTS, RECALLS, TopicSpec
@@ -104,9 +105,10 @@ async def rebuild(
     derived: Derived,
     *,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_retry: Callable[[RetryLater], None] = lambda error: None,
 ) -> Replayed:
     """Fold a part of a log into a store, from its checkpoints on; nothing is written back. Say what it came to."""
-    records = await _fold(log, store, processors, part, derived, on_progress=on_progress)
+    records = await _fold(log, store, processors, part, derived, on_progress=on_progress, on_retry=on_retry)
     hubs_until = part.moment if part.only in (None, "edges") else {}
     return Replayed(
         records=records,
@@ -125,9 +127,10 @@ async def refold(
     derived: Derived,
     *,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_retry: Callable[[RetryLater], None] = lambda error: None,
 ) -> None:
     """Fold a part of a log into a store, and no more."""
-    await _fold(log, store, processors, part, derived, on_progress=on_progress)
+    await _fold(log, store, processors, part, derived, on_progress=on_progress, on_retry=on_retry)
 
 
 async def _fold(
@@ -138,6 +141,7 @@ async def _fold(
     derived: Derived,
     *,
     on_progress: Callable[[int, int], None],
+    on_retry: Callable[[RetryLater], None],
 ) -> int:
     """Fold, and return how many records that part of the log has."""
     begins = await log.begin_offsets(list(part.ends))
@@ -168,6 +172,7 @@ async def _fold(
             concerns=_concerning(part.spaces),
             batch_records=records,
             on_progress=note,
+            on_retry=on_retry,
         )
         for processor, records in zip(processors, batches, strict=True)
     ]

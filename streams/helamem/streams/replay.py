@@ -20,7 +20,7 @@ from helamem.processors.encoding.state import embedded_by
 from helamem.processors.port import Processor
 from helamem.processors.store.checkpoints import CheckpointFiles
 from helamem.processors.store.port import MemoryStore
-from helamem.schemas.errors import BadInput
+from helamem.schemas.errors import BadInput, RetryLater
 from helamem.schemas.settings import Settings
 from helamem.schemas.topics import TOPICS
 from helamem.streams.derived import Derived
@@ -63,6 +63,8 @@ class Wanted(TypedDict, total=False):
     """Directory of the keys that open sealed words; a home's own, unless told otherwise."""
     on_progress: Callable[[int, int], None]
     """Told how many records of how many were applied, first at the start."""
+    on_retry: Callable[[RetryLater], None]
+    """Told whenever something is away and will be tried again."""
     graphs: bool
     """Whether to make the indexes that answer many questions faster, which takes its time; True unless told."""
     seed: Callable[[Home], object] | None
@@ -159,6 +161,7 @@ class Work(Protocol[T_co]):
         derived: Derived,
         *,
         on_progress: Callable[[int, int], None] = ...,
+        on_retry: Callable[[RetryLater], None] = ...,
     ) -> T_co:
         """Fold a part of a log into a store."""
         ...
@@ -179,6 +182,7 @@ async def _replay(
     re_embed: str | None = None,
     keys: Path | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_retry: Callable[[RetryLater], None] = lambda error: None,
     graphs: bool = True,
     seed: Callable[[Home], object] | None = None,
 ) -> _Done[T]:
@@ -197,8 +201,6 @@ async def _replay(
         only=only,
         embedder=re_embed,
     )
-    erased = await read_erased(log)
-    unsealer = opener(keys, erased)
     name = settings.encoding.embedder
     if re_embed is not None or not is_recorded(name):
         embedder = embedder or choose_embedder(name)
@@ -206,6 +208,8 @@ async def _replay(
         target.begin_projection(of, asked, settings, await specs_in(log, TOPICS))
         if seed is not None and not target.store_path.exists():
             await asyncio.to_thread(seed, target)
+        # Under the lock and as late as can be: an erasure waits for nobody, and has to be heeded or find this in use.
+        erased = await read_erased(log)
         async with (
             replayed_vectors(
                 Reading(log, part.ends, part.spaces),
@@ -224,13 +228,14 @@ async def _replay(
                     settings,
                     spaces=part.spaces,
                     re_embed=re_embed is not None,
-                    unsealer=unsealer,
+                    unsealer=opener(keys, erased),
                     erased=erased,
                 ),
                 CoActivation(child.store, settings, spaces=part.spaces),
             )
             derived = Derived(target.derived_path)
-            done = await child.serving(work(log, child.store, processors, part, derived, on_progress=on_progress))
+            working = work(log, child.store, processors, part, derived, on_progress=on_progress, on_retry=on_retry)
+            done = await child.serving(working)
             if graphs:
                 await child.serving(child.store.optimize())
         target.finish_projection()

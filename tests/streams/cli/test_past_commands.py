@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from helamem.schemas.errors import RetryLater
 from helamem.streams.home import Home, wall_clock_ms
 from helamem.streams.log.writer_lock import InUseError, WriterLock
+from helamem.streams.store_process.client import RemoteStore
 from streams.cli.shell import Ran, ended, message, run, run_on_terminal, start, write_lines
 
 Call = Callable[..., Ran]
@@ -214,6 +216,33 @@ def _longest(home: Path) -> int:
             if file.parent.name != "begun":
                 records.append(json.loads(file.read_bytes())["manifest"]["records"])
     return max(records)
+
+
+@pytest.mark.slow
+def test_what_is_away_is_said(call: Call, chat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that rebuilds a state waits where something is away, and says so, and that it goes on."""
+    call("ingest", chat)
+    call("audit", "keygen", "--key", tmp_path / "key.pem", "--public-key", tmp_path / "public.pem")
+    assert call("archive", "--to", tmp_path / "archive", "--key", tmp_path / "key.pem").code == 0
+    real, left = RemoteStore.flush, list[str]()
+
+    async def away_once(self: RemoteStore) -> None:
+        if left:
+            raise RetryLater(left.pop())
+        await real(self)
+
+    monkeypatch.setattr(RemoteStore, "flush", away_once)
+    for command in (
+        ("replay", "--into", tmp_path / "again"),
+        ("recall", "Who moved?", "--space", "acme/mira", "--as-of", a_moment(), "--state"),
+        ("snapshot", "--every", 2),
+        ("digest", "--archive", tmp_path / "archive"),
+    ):
+        left.append("the disk is full; free some space")
+        ran = call(*command)
+        assert ran.code == 0
+        said = [line for line in ran.err.splitlines() if "the state at" not in line]
+        assert said == ["helamem: waiting: the disk is full; free some space", "helamem: going on"]
 
 
 def test_what_makes_no_sense_is_refused(call: Call, home: Path, then: str, tmp_path: Path) -> None:

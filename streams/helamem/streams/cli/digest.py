@@ -25,7 +25,7 @@ from helamem.streams.cli.commands import (
 )
 from helamem.streams.cli.kafka import KafkaOption, kafka_log, only_one
 from helamem.streams.cli.output import show, table
-from helamem.streams.cli.progress import bar
+from helamem.streams.cli.progress import told
 from helamem.streams.cli.session import Session, in_home
 from helamem.streams.sealing.opening import check_keys
 
@@ -100,8 +100,8 @@ def _of_an_archive(archive: str, keys: Path | None, compute: Callable[[Session],
 
     with tempfile.TemporaryDirectory(prefix="helamem-digest-") as folder:
         rebuilt = Path(folder) / "rebuilt"
-        with bar("replaying") as advance:
-            asyncio.run(replay_archive(archive, rebuilt, keys=keys, on_progress=advance))
+        with told("replaying") as telling:
+            asyncio.run(replay_archive(archive, rebuilt, keys=keys, **telling))
         return in_home(rebuilt, compute)
 
 

@@ -11,7 +11,7 @@ import typer
 
 from helamem.schemas.times import format_ms
 from helamem.streams.cli.output import say
-from helamem.streams.cli.progress import bar
+from helamem.streams.cli.progress import told
 
 if TYPE_CHECKING:  # it imports the engine
     from helamem.streams.past import Past
@@ -39,8 +39,8 @@ async def past_state(home: Path, text: str, space: str | None, signed_by: Sequen
     from helamem.streams.past import past  # noqa: PLC0415 - it imports the engine
 
     keys = load_public(signed_by) if signed_by else None
-    with bar("rebuilding") as advance:
-        return await past(home, text, space=space, signed_by=keys, on_progress=advance)
+    with told("rebuilding") as telling:
+        return await past(home, text, space=space, signed_by=keys, **telling)
 
 
 def opening(found: Past | Path | None, home: Path, text: str) -> AbstractContextManager[None]:

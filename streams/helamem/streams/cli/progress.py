@@ -5,6 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypedDict
+
+from helamem.schemas.errors import RetryLater
+from helamem.streams.cli.output import Waiting
 
 Advance = Callable[[int, int], None]
 """Called with how much is done, and of how much."""
@@ -48,6 +52,30 @@ def bar(label: str, *, size_in_bytes: bool = False) -> Iterator[Advance]:
         yield advance
     finally:
         progress.stop()
+
+
+class Told(TypedDict):
+    """What a long piece of work is given to tell how it goes."""
+
+    on_progress: Advance
+    on_retry: Callable[[RetryLater], None]
+
+
+@contextmanager
+def told(label: str) -> Iterator[Told]:
+    """Show how far something is, and say what is away while it waits for that.
+
+    Args:
+        label: What is going on.
+    """
+    waiting = Waiting()
+    with bar(label) as advance:
+
+        def on_progress(done: int, total: int) -> None:
+            waiting.over()
+            advance(done, total)
+
+        yield Told(on_progress=on_progress, on_retry=waiting.note)
 
 
 @contextmanager

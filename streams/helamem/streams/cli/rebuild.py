@@ -15,7 +15,7 @@ from helamem.schemas.errors import BadInput
 from helamem.streams.cli.commands import EXIT_PROBLEM, JsonOption, add
 from helamem.streams.cli.kafka import kafka_log
 from helamem.streams.cli.output import say, show, table
-from helamem.streams.cli.progress import Advance, bar
+from helamem.streams.cli.progress import Told, told
 
 if TYPE_CHECKING:  # they import aiokafka and the engine
     from helamem.streams.builds import Built, Server
@@ -68,8 +68,8 @@ def rebuild(
         )
         return
     work.mkdir(parents=True, exist_ok=True)
-    with bar("building") as advance:
-        built = asyncio.run(_build(config, work, embedder, advance, switch=switch))
+    with told("building") as telling:
+        built = asyncio.run(_build(config, work, embedder, telling, switch=switch))
     hubs = built.replayed.hubs
     answer = {
         "build": built.build,
@@ -105,7 +105,7 @@ async def _server(config: Config) -> AsyncIterator[Server]:
         await client.close()
 
 
-async def _build(config: Config, work: Path, embedder: str | None, advance: Advance, *, switch: bool) -> Built:
+async def _build(config: Config, work: Path, embedder: str | None, telling: Told, *, switch: bool) -> Built:
     from helamem.streams.builds import build_beside  # noqa: PLC0415 - it imports the engine
 
     async with kafka_log() as log, _server(config) as server:
@@ -116,7 +116,7 @@ async def _build(config: Config, work: Path, embedder: str | None, advance: Adva
             re_embed=embedder,
             switch=switch,
             at_work=lambda: _at_work(config),
-            on_progress=advance,
+            **telling,
         )
 
 

@@ -23,7 +23,7 @@ from helamem.streams.cli.commands import (
 from helamem.streams.cli.kafka import KafkaOption, fleets_kafka, only_one
 from helamem.streams.cli.metrics import LOOPBACK, OnceMetricsHostOption, OnceMetricsOption, measuring_once
 from helamem.streams.cli.output import say, show, table
-from helamem.streams.cli.progress import Advance, bar
+from helamem.streams.cli.progress import Told, told
 from helamem.streams.sealing.opening import check_keys
 
 if TYPE_CHECKING:  # it imports the engine
@@ -99,7 +99,7 @@ def replay(
     only_one(context, kafka=kafka, archive=archive)
     check_keys(keys)
     chosen = [] if spaces is None else [check_space(space.strip()) for space in spaces.split(",")]
-    with bar("replaying") as advance:
+    with told("replaying") as telling:
         asked: dict[str, Any] = {
             "until": until,
             "since": since,
@@ -110,7 +110,7 @@ def replay(
         if keys is not None:
             asked["keys"] = keys
         source = None if kafka else archive or home
-        replayed = asyncio.run(_replay(source, into, asked, advance, (metrics, metrics_host)))
+        replayed = asyncio.run(_replay(source, into, asked, telling, (metrics, metrics_host)))
     for space in sorted(set(chosen) - replayed.digest.spaces.keys()):
         say(f"nothing of the space {space} stands in that part of the log")
     hubs = replayed.hubs
@@ -158,7 +158,7 @@ def replay(
 
 
 async def _replay(
-    source: Path | str | None, into: Path, asked: dict[str, Any], advance: Advance, metrics_at: tuple[int | None, str]
+    source: Path | str | None, into: Path, asked: dict[str, Any], telling: Told, metrics_at: tuple[int | None, str]
 ) -> Replayed:
     """Replay a home, an archive where `source` is a text, or else the fleet's log; measured where it is asked for."""
     from helamem.streams.replay import replay as rebuild  # noqa: PLC0415 - it imports the engine
@@ -170,13 +170,13 @@ async def _replay(
             from helamem.streams.metrics.proving import ReplayMeter  # noqa: PLC0415 - it imports cryptography
 
             meter = ReplayMeter(metrics)
-            advance = meter.noting(advance)
+            telling["on_progress"] = meter.noting(telling["on_progress"])
         if source is None:
-            replayed = await replay_kafka(into, fleets_kafka(), on_progress=advance, **asked)
+            replayed = await replay_kafka(into, fleets_kafka(), **telling, **asked)
         elif isinstance(source, Path):
-            replayed = await rebuild(source, into, on_progress=advance, **asked)
+            replayed = await rebuild(source, into, **telling, **asked)
         else:
-            replayed = await replay_archive(source, into, on_progress=advance, **asked)
+            replayed = await replay_archive(source, into, **telling, **asked)
         if meter is not None:
             meter.ended(replayed)
     return replayed

@@ -15,7 +15,7 @@ from helamem.schemas.errors import RetryLater
 from helamem.schemas.times import format_ms
 from helamem.streams.cli.commands import DEFAULT_HOME, HomeOption, JsonOption, add
 from helamem.streams.cli.output import Waiting, say, show, table
-from helamem.streams.cli.progress import Advance, bar
+from helamem.streams.cli.progress import Advance, told
 
 if TYPE_CHECKING:  # it imports the engine
     from helamem.streams.snapshots.taking import Taker
@@ -88,9 +88,10 @@ async def _snapshot(home: Path, every: int, keep: int, key: Path | None, *, foll
     from helamem.streams.snapshots.taking import Schedule, Taker  # noqa: PLC0415 - it imports the engine
 
     signer = None if key is None else load_private(key)
-    with Taker(home, Schedule(every=every, keep=keep), key=signer) as taker, bar("replaying") as advance:
+    schedule = Schedule(every=every, keep=keep)
+    with told("replaying") as telling, Taker(home, schedule, key=signer, on_retry=telling["on_retry"]) as taker:
         if not follow:
-            await taker.catch_up(advance)
+            await taker.catch_up(telling["on_progress"])
             return taker
         loop, this = asyncio.get_running_loop(), asyncio.current_task()
         assert this is not None  # `asyncio.run` has made it
@@ -98,7 +99,7 @@ async def _snapshot(home: Path, every: int, keep: int, key: Path | None, *, foll
             loop.add_signal_handler(number, this.cancel)  # what was begun goes on the next time
         say(f"taking snapshots of {home}; stop with Ctrl-C or SIGTERM")
         with suppress(asyncio.CancelledError):
-            await _follow(taker, advance)
+            await _follow(taker, telling["on_progress"])
         return taker
 
 

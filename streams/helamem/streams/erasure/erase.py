@@ -2,7 +2,7 @@
 
 The steps are such that whoever is killed in the middle runs the same erasure again and ends where it would have ended:
 
-1. A file in the home names the erasure; the keys seal nothing more.
+1. Past states and snapshots are locked. A file in the home names the erasure; the keys seal nothing more.
 2. `subject.erased` and the retractions of facts stand in the log, in one append; the memories are hidden.
 3. Vectors leave the cache, the shards are written anew, past states and snapshots go. Only then, when nobody needs to
    read the words any more to know what to remove, the keys are destroyed.
@@ -11,7 +11,6 @@ The steps are such that whoever is killed in the middle runs the same erasure ag
 
 from __future__ import annotations
 
-import shutil
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -29,6 +28,7 @@ from helamem.schemas.events import EVERYONE, KnowledgeRetracted, SubjectErased
 from helamem.schemas.ids import derived_id
 from helamem.schemas.wire import Event
 from helamem.streams.embedding_cache import forget_vectors
+from helamem.streams.erasure.copies import Copies
 from helamem.streams.erasure.survey import Remains, Survey
 from helamem.streams.home import Home, wall_clock_ms
 from helamem.streams.ingest.incoming import record_of
@@ -81,50 +81,51 @@ async def erase(home: Path, opened: Opened, *, space: str, subject: str, dry_run
 
     Raises:
         BadInput: Nothing in the space is theirs, another erasure was interrupted, or the home has no log of its own.
-        ConfigurationError: Another process writes the home.
+        ConfigurationError: Another process writes the home, takes snapshots of it or uses a past state (`InUseError`).
+            Where one began to while the erasure was at work, the same erasure goes on once it has ended.
         RetryLater: The disk is full, or a model that distils is away; the same erasure goes on from there.
     """
     named = _Named(space, subject)
-    async with opened() as (instance, process):
-        pending = _pending(instance.home, named)
-        await process()
-        found = await _survey(instance, named)
-        keys = _live(instance.keys, named)
-        size = Erasure(
-            space=space,
-            subject=subject,
-            memories=len(found.memories),
-            facts=len(found.facts),
-            keys=len(keys),
-            distilled_again=0,
-            remains=found.remains,
-            erased_before=False,
-        )
-        theirs = instance.keys.live(space, subject) if instance.keys else []
-        if not (pending or found.known or theirs):
-            raise BadInput(
-                f"nothing in {space} is from or about the data subject {subject}; messages name theirs in "
-                "data_subjects, or else it is their speaker"
+    with Copies(home) as copies:
+        async with opened() as (instance, process):
+            pending = _pending(instance.home, named)
+            await process()
+            found = await _survey(instance, named)
+            keys = _live(instance.keys, named)
+            size = Erasure(
+                space=space,
+                subject=subject,
+                memories=len(found.memories),
+                facts=len(found.facts),
+                keys=len(keys),
+                distilled_again=0,
+                remains=found.remains,
+                erased_before=False,
             )
-        if not (pending or found.memories or found.facts or theirs):
-            return msgspec.structs.replace(size, keys=0, erased_before=True)
-        if dry_run:
-            return size
-        write_secret(instance.home.erasing_path, msgspec.json.encode(named))
-        if instance.keys is not None:
-            for one in (subject, EVERYONE):
-                instance.keys.retire(space, one)
-        await instance.log.append([record_of(event) for event in _events(named, found, keys)])
-        await process()
-        erased = await read_erased(instance.log)
-        dimension, language = instance.embedder.dimension, instance.settings.encoding.language
-    with Home.open(home, create=False) as held:
-        forget_vectors(held.embeddings_path, found.vectors)
-        rewrite_shards(held.store_path, dimension, language, erased.has)
-        for past in (held.moments_path, held.snapshots_path):
-            if past.exists():
-                shutil.rmtree(past)
-        _destroy(held, named, erased)
+            theirs = instance.keys.live(space, subject) if instance.keys else []
+            if not (pending or found.known or theirs):
+                raise BadInput(
+                    f"nothing in {space} is from or about the data subject {subject}; messages name theirs in "
+                    "data_subjects, or else it is their speaker"
+                )
+            if not (pending or found.memories or found.facts or theirs):
+                return msgspec.structs.replace(size, keys=0, erased_before=True)
+            if dry_run:
+                return size
+            copies.lock()
+            write_secret(instance.home.erasing_path, msgspec.json.encode(named))
+            if instance.keys is not None:
+                for one in (subject, EVERYONE):
+                    instance.keys.retire(space, one)
+            await instance.log.append([record_of(event) for event in _events(named, found, keys)])
+            await process()
+            erased = await read_erased(instance.log)
+            dimension, language = instance.embedder.dimension, instance.settings.encoding.language
+        with Home.open(home, create=False) as held:
+            forget_vectors(held.embeddings_path, found.vectors)
+            rewrite_shards(held.store_path, dimension, language, erased.has)
+            copies.remove()
+            _destroy(held, named, erased)
     async with opened() as (instance, process):
         await process()
         again = await _distil(instance, space, found)

@@ -61,7 +61,8 @@ class WriterLock:
         """Take the lock at once or not at all.
 
         Args:
-            path: The lock's own file. It stays behind: to remove it would let two processes lock two files.
+            path: The lock's own file. It stays behind. Where it goes with its directory, one that was taken meanwhile
+                is no lock, and is taken again.
             guarded: What the lock is for, in words and with its path.
             clock: Returns milliseconds since 1970.
 
@@ -86,6 +87,9 @@ class WriterLock:
             raise BadInput(
                 f"{guarded} cannot be locked: {error.strerror}: {path}; use a directory on a local disk"
             ) from None
+        if not _is_at(path, descriptor):
+            os.close(descriptor)
+            return cls.take(path, guarded, clock)
         _write_holder(descriptor, clock())
         return cls(descriptor)
 
@@ -100,6 +104,14 @@ class WriterLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Return whether an open file is the one that stands at a path now."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _write_holder(descriptor: int, now_ms: int) -> None:

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from helamem.processors.store.edge_shards import sync_directory
 from helamem.schemas.errors import RetryLater
-from helamem.streams.home import STORE, Home
+from helamem.streams.home import STORE, Home, wall_clock_ms
+from helamem.streams.log.writer_lock import WriterLock
 from helamem.streams.snapshots import manifest as manifests
 from helamem.streams.snapshots.files import copy_files
 from helamem.streams.snapshots.manifest import DeadLetters, Manifest, State, refused
@@ -42,10 +43,13 @@ class Snapshots:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    @property
-    def lock_path(self) -> Path:
-        """The lock of whoever makes and removes them."""
-        return self.root / _LOCK
+    def lock(self) -> WriterLock:
+        """Keep out whoever else makes or removes some; their directory has to be there.
+
+        Raises:
+            ConfigurationError: Another process does (`InUseError`).
+        """
+        return WriterLock.take(self.root / _LOCK, f"the directory {self.root}", wall_clock_ms)
 
     def kept(self) -> list[Kept]:
         """Return those that there are, the shortest first.
@@ -135,9 +139,24 @@ class Snapshots:
 
     def remove(self, one: Kept) -> None:
         """Remove one; whoever copies from it finds out that it is gone."""
-        gone = one.folder.with_suffix(_GONE)
-        one.folder.rename(gone)
+        gone = _put_away(one.folder)
         shutil.rmtree(gone, ignore_errors=True)
+
+    def clear(self) -> None:
+        """Remove all, also what is damaged, but not what was begun.
+
+        Raises:
+            OSError: Something of one is still there.
+        """
+        folders = [path for path in self.root.iterdir() if path.is_dir() and path.name != BEGUN]
+        for folder in folders:
+            shutil.rmtree(folder if folder.suffix == _GONE else _put_away(folder))
+        sync_directory(self.root)
+
+
+def _put_away(folder: Path) -> Path:
+    """Take one out of its place, from where alone it is copied."""
+    return folder.rename(folder.with_suffix(_GONE))
 
 
 def staying_of(numbers: Iterable[int], keep: int) -> set[int]:

@@ -25,7 +25,7 @@ from helamem.streams.audit.keys import key_text
 from helamem.streams.home import STORE, Home, wall_clock_ms
 from helamem.streams.log.port import Log
 from helamem.streams.log.sqlite import SqliteLog
-from helamem.streams.log.writer_lock import InUseError, WriterLock
+from helamem.streams.log.writer_lock import InUseError
 from helamem.streams.moments import Vector, at_time, written
 from helamem.streams.replay import replay
 from helamem.streams.snapshots import manifest as manifests
@@ -53,6 +53,7 @@ class Taker:
         schedule: When, and how many are kept.
         key: Signs; None leaves them unsigned.
         embedder: What the settings name, where it has to be put together by hand.
+        on_retry: Told whenever something is away and will be tried again.
 
     Raises:
         BadInput: There is no such home, or it has no log of its own.
@@ -70,6 +71,7 @@ class Taker:
         *,
         key: Ed25519PrivateKey | None = None,
         embedder: Embedder | None = None,
+        on_retry: Callable[[RetryLater], None] = lambda error: None,
     ) -> None:
         looked = Home.look(home)
         if (origin := looked.projection_of) is not None:
@@ -79,11 +81,12 @@ class Taker:
         self._schedule = schedule
         self._key = key
         self._embedder = embedder
+        self._on_retry = on_retry
         self._growth = Growth()
         self.taken = 0
         self.snapshots = Snapshots(looked.snapshots_path)
         self.snapshots.root.mkdir(exist_ok=True)
-        self._lock = WriterLock.take(self.snapshots.lock_path, f"the directory {self.snapshots.root}", wall_clock_ms)
+        self._lock = self.snapshots.lock()
 
     def __enter__(self) -> Self:
         return self
@@ -150,6 +153,7 @@ class Taker:
                 graphs=False,
                 embedder=self._embedder,
                 on_progress=on_progress,
+                on_retry=self._on_retry,
                 seed=None if nearest is None else lambda home: self.snapshots.fill(home, nearest),
             )
         except InUseError as error:  # the child of one that was killed has not ended yet
