@@ -58,7 +58,7 @@ async def test_what_is_kept_is_what_the_store_says(one: Machine, most_rows: int)
         space, other = rng.sample(SPACES, 2)
         asked = [memory_id(space, f"m{n}") for n in rng.sample(range(60), 25)] + [memory_id(other, "m1")]
         turns = await one.store.turns(space, asked)
-        found = await cache.of(space, asked, QUERY)
+        found = await cache.of(space, asked)
         expected = [turns[id_] for id_ in asked if id_ in turns]
         assert found.ids == [turn.id for turn in expected]
         assert [found.conversations[n] for n in found.conversation] == [turn.conversation for turn in expected]
@@ -66,7 +66,7 @@ async def test_what_is_kept_is_what_the_store_says(one: Machine, most_rows: int)
         assert found.asks.tolist() == [asks(turn.text) for turn in expected]
         assert found.words.tolist() == [word_count(turn.text) for turn in expected]
         assert found.time_ms.tolist() == [turn.time_ms for turn in expected]
-        assert found.named.tolist() == [names(QUERY, turn.speaker) for turn in expected]
+        assert found.named(QUERY).tolist() == [names(QUERY, turn.speaker) for turn in expected]
         until = found.said_until(START_MS + 25)
         assert until.ids == [turn.id for turn in expected if turn.time_ms <= START_MS + 25]
         assert np.array_equal(until.words, found.words[found.time_ms <= START_MS + 25])
@@ -75,9 +75,9 @@ async def test_what_is_kept_is_what_the_store_says(one: Machine, most_rows: int)
 async def test_nothing_found_has_no_outlines(one: Machine) -> None:
     """No ids, an unknown space: columns of length 0."""
     cache = OutlineCache(one.store)
-    assert (await cache.of(SPACES[0], [], QUERY)).ids == []
-    found = await cache.of("acme/nobody", [memory_id(SPACES[0], "m1")], QUERY)
-    assert (found.ids, len(found.named), len(found.words)) == ([], 0, 0)
+    assert (await cache.of(SPACES[0], [])).ids == []
+    found = await cache.of("acme/nobody", [memory_id(SPACES[0], "m1")])
+    assert (found.ids, len(found.named(QUERY)), len(found.words)) == ([], 0, 0)
 
 
 async def test_no_more_is_kept_than_there_is_room_for(one: Machine) -> None:
@@ -92,14 +92,14 @@ async def test_no_more_is_kept_than_there_is_room_for(one: Machine) -> None:
     one.store.turns = reading  # type: ignore[method-assign, assignment]
     cache = OutlineCache(one.store, most_rows=192)  # three spaces of 50: a table of 50 has room for 64
     for space in [*SPACES, *reversed(SPACES)]:
-        await cache.of(space, [memory_id(space, f"m{n}") for n in range(50)], QUERY)
+        await cache.of(space, [memory_id(space, f"m{n}") for n in range(50)])
     assert asked == [*SPACES, *reversed(SPACES[:3])]
 
 
 async def test_spaces_that_nobody_knows_are_not_kept(one: Machine) -> None:
     """Whoever asks for a thousand of them leaves nothing behind, and what is kept stays."""
     cache = OutlineCache(one.store, most_rows=64)
-    await cache.of(SPACES[0], [memory_id(SPACES[0], "m1")], QUERY)
+    await cache.of(SPACES[0], [memory_id(SPACES[0], "m1")])
     for n in range(1000):
-        await cache.of(f"acme/nobody{n}", [], QUERY)
+        await cache.of(f"acme/nobody{n}", [])
     assert list(cache._tables) == [SPACES[0]]

@@ -31,10 +31,18 @@ class Outlines(NamedTuple):
     asks: Bools
     words: Ints
     time_ms: Ints
-    named: Bools
-    """Whether the query names the speaker."""
+    speaker: Ints
+    """Likewise a number for each speaker."""
     conversations: Sequence[str]
     """Names of conversations by number."""
+    speakers: Sequence[str]
+    """Names of speakers by number."""
+
+    def named(self, query: str) -> Bools:
+        """Return whether a query names the speaker, shape (n,)."""
+        numbers, which = np.unique(self.speaker, return_inverse=True)
+        named = np.array([names(query, self.speakers[number]) for number in numbers.tolist()], dtype=np.bool_)
+        return named[which]
 
     def said_until(self, time_ms: int) -> Outlines:
         """Return those that were said at a time or before."""
@@ -46,8 +54,9 @@ class Outlines(NamedTuple):
             asks=self.asks[kept],
             words=self.words[kept],
             time_ms=self.time_ms[kept],
-            named=self.named[kept],
+            speaker=self.speaker[kept],
             conversations=self.conversations,
+            speakers=self.speakers,
         )
 
 
@@ -65,12 +74,12 @@ class OutlineCache:
         self._tables: OrderedDict[str, _Table] = OrderedDict()
         self._rows = 0
 
-    async def of(self, space: str, memory_ids: Sequence[str], query: str) -> Outlines:
+    async def of(self, space: str, memory_ids: Sequence[str]) -> Outlines:
         """Return the outlines of those memories that exist in the space, in their order."""
         table = self._forget(space) or _Table()
         if missing := [id_ for id_ in memory_ids if id_ not in table.row_of]:
             table.add((await self._store.turns(space, missing)).values())
-        answer = table.outlines(memory_ids, query)
+        answer = table.outlines(memory_ids)
         if table.row_of:  # a space that nobody knows is not kept
             self._keep(space, table)
         return answer
@@ -122,14 +131,12 @@ class _Table:
                 turn.time_ms,
             )
 
-    def outlines(self, memory_ids: Iterable[str], query: str) -> Outlines:
+    def outlines(self, memory_ids: Iterable[str]) -> Outlines:
         """Return the rows of those memories that are here."""
         row_of = self.row_of
         ids = [id_ for id_ in memory_ids if id_ in row_of]
         rows = np.array([row_of[id_] for id_ in ids], dtype=np.int64)
         conversation, speaker, turn, asking, words, time_ms = self._columns[:, rows]
-        speakers, which = np.unique(speaker, return_inverse=True)
-        named = np.array([names(query, self._speakers[number]) for number in speakers.tolist()], dtype=np.bool_)
         return Outlines(
             ids=ids,
             conversation=conversation,
@@ -137,8 +144,9 @@ class _Table:
             asks=asking.astype(np.bool_),
             words=words,
             time_ms=time_ms,
-            named=named[which],
+            speaker=speaker,
             conversations=self.conversations,
+            speakers=self._speakers,
         )
 
 

@@ -80,7 +80,6 @@ class _Members(Struct, frozen=True, kw_only=True):
 
     outlines: Outlines
     similarity: Floats
-    base: Floats
 
     @property
     def ids(self) -> list[str]:
@@ -199,7 +198,7 @@ class Recall:
             place_of = {id_: i for i, id_ in enumerate(members.ids)}
             seeds = np.array([place_of[id_] for id_ in seed_ids if id_ in place_of], dtype=np.int64)
             lent, lenders = _lent_by_time(members, seeds, parameters)
-        return await self._hits(question.space, members, _Lent(lent, lenders, learned), settings)
+        return await self._hits(question, members, _Lent(lent, lenders, learned), settings)
 
     async def _said_in(self, period: Period, question: _Question, limit: int) -> Scores:
         """Return the best of a period: in a large space other times may fill the lists."""
@@ -214,15 +213,18 @@ class Recall:
         )
         return _without_last_ties(found, limit)
 
-    async def _hits(self, space: str, members: _Members, lent_by: _Lent, settings: RecallSettings) -> list[Hit]:
+    async def _hits(
+        self, question: _Question, members: _Members, lent_by: _Lent, settings: RecallSettings
+    ) -> list[Hit]:
         """Return the memories of highest activation, and say which of them association brought."""
+        base = self._base(question, members)
         lent, lenders, learned = lent_by
         gifts = np.array([learned[id_].score if id_ in learned else 0.0 for id_ in members.ids])
-        activation = members.base + lent + gifts
+        activation = base + lent + gifts
         wanted = settings.k + settings.m
-        by_base = set(best(members.base, wanted).tolist())
+        by_base = set(best(base, wanted).tolist())
         chosen = best(activation, wanted).tolist()
-        turns = await self._store.turns(space, [members.ids[i] for i in chosen])
+        turns = await self._store.turns(question.space, [members.ids[i] for i in chosen])
         hits = []
         for i in chosen:
             id_ = members.ids[i]
@@ -238,26 +240,29 @@ class Recall:
                 kind="memory",
                 path="association" if associated else "base",
                 score=round(float(activation[i]), 6),
-                base=round(float(members.base[i]), 6),
+                base=round(float(base[i]), 6),
                 via=via,
             )
             hits.append(Hit(result=result, turn=turns[id_]))
         return hits
 
     async def _members(self, question: _Question, found: Scores, scale: Scale) -> _Members:
-        """Return what was found with its similarity and base score."""
-        known = await self._outlines.of(
-            question.space, sorted(found.dense.keys() | found.lexical.keys()), question.query
-        )
+        """Return what was found with its similarity."""
+        known = await self._outlines.of(question.space, sorted(found.dense.keys() | found.lexical.keys()))
         if question.until_ms is not None:
             known = known.said_until(question.until_ms)
         dense = np.array([found.dense.get(id_, scale.dense_floor) for id_ in known.ids], dtype=np.float64)
         lexical = np.array([found.lexical.get(id_, 0.0) for id_ in known.ids], dtype=np.float64)
         ages = question.as_of_ms - known.time_ms
         similarity = aged(scale.fuse(dense, lexical, self._parameters.dense), ages, self._parameters)
+        return _Members(outlines=known, similarity=similarity)
+
+    def _base(self, question: _Question, members: _Members) -> Floats:
+        """Return the score without association, shape (n,)."""
+        known = members.outlines
         then = within(known.time_ms, question.periods)
-        deserved = prior(known.named, known.asks, known.words, then, self._parameters)
-        return _Members(outlines=known, similarity=similarity, base=similarity + deserved)
+        named = known.named(question.query)
+        return members.similarity + prior(named, known.asks, known.words, then, self._parameters)
 
     async def _learned(self, question: _Question, members: _Members, seeds: Ints) -> dict[str, Activation[str]]:
         """Return what the seeds lend along learned edges, by receiver; only the strongest are kept."""
