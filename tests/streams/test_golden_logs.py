@@ -61,7 +61,7 @@ def test_the_first_log_holds_everything() -> None:
     """Every type of event, a torn record with its dead letter, duplicates, conflicts, and settings that change.
 
     Checkpoints are not in it: they come from an archiver, and nothing is folded from them. No remote model was asked,
-    so none answered, and erasures have tests of their own.
+    so none answered, and sealed words and erasures have a golden log of their own.
     """
     assert VERSIONS
     lines, found = load(VERSIONS[0] / "log.jsonl"), events(VERSIONS[0])

@@ -138,10 +138,10 @@ def altered(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     raise AssertionError("the life has no hub")
 
 
-async def replayed(lines: list[dict[str, Any]], place: Path) -> Replayed:
-    """Put records into a fresh log, replay it into a fresh store, and return what becomes of them."""
+async def put(lines: list[dict[str, Any]], into: Path) -> None:
+    """Put records into the log of a new home."""
     clock = iter(range(START_MS, START_MS + 10**9))
-    with Home.open(place / "home") as home:
+    with Home.open(into) as home:
         log = await SqliteLog.open(home.log_path, TOPICS, lambda: next(clock))
         await log.append(
             [
@@ -155,6 +155,11 @@ async def replayed(lines: list[dict[str, Any]], place: Path) -> Replayed:
             ]
         )
         await log.close()
+
+
+async def replayed(lines: list[dict[str, Any]], place: Path) -> Replayed:
+    """Put records into a fresh log, replay it into a fresh store, and return what becomes of them."""
+    await put(lines, place / "home")
     return await replay(place / "home", place / "replayed", embedder=wordllama())
 
 
