@@ -38,6 +38,12 @@ class Answered(Struct, frozen=True, kw_only=True, gc=False):
     """An embedding: little-endian 32-bit floats. Anything else: text in UTF-8."""
     version: str | None = None
     """What the service called the model, where it said so."""
+    tenant: str | None = None
+    """On whose account it was asked, where somebody has to pay for it."""
+    tokens_in: int = 0
+    """Tokens of instructions and input."""
+    tokens_out: int = 0
+    """Tokens of the answer."""
 
 
 class NotRecorded(Exception):  # noqa: N818 - whoever asked says it in words of its own

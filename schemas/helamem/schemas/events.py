@@ -184,6 +184,10 @@ class KnowledgeDistilled(EventData, frozen=True, kw_only=True):
     """Id of the `memory.hub-formed` event."""
     distiller: Name
     """Name and version of what wrote it."""
+    confidence: Annotated[int, Meta(ge=0, le=100)] | UnsetType = UNSET
+    """How sure a model is of it, in percent, where one wrote it and said so."""
+    answer: Uuid | UnsetType = UNSET
+    """Id of the `model.answered` event in which it stands word for word, where a model wrote it."""
     data_subjects: Subjects | UnsetType = UNSET
     """Whose words it was distilled from, where those were sealed."""
     sealed: Sealed | UnsetType = UNSET
@@ -318,6 +322,12 @@ class ModelAnswered(EventData, frozen=True, kw_only=True):
     """SHA-256 of the input in UTF-8."""
     answer: Annotated[str, Meta(min_length=1, max_length=900_000)]
     """An embedding: its numbers as little-endian 32-bit floats in base64. Anything else: as it came."""
+    tenant: Name | UnsetType = UNSET
+    """On whose account it was asked, where somebody has to pay for it."""
+    tokens_in: Count | UnsetType = UNSET
+    """Tokens of instructions and input, as the service counts them."""
+    tokens_out: Count | UnsetType = UNSET
+    """Tokens of the answer, as the service counts them."""
 
 
 Wordy = ConversationMessage | MemoryRecalled | KnowledgeDistilled

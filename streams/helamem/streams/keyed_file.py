@@ -122,12 +122,12 @@ class KeyedFile:
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
 
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """Return what a query gives; nothing where there is no file."""
+    def rows(self, query: str, values: Sequence[str | int] = ()) -> list[tuple[Any, ...]]:
+        """Return what a query gives, with values for its question marks; nothing where there is no file."""
         if self.connection is None:
             return []
         with self._lock, self._plain_errors("be read"):
-            return self.connection.execute(query).fetchall()
+            return self.connection.execute(query, values).fetchall()
 
     def damaged(self, why: str) -> ConfigurationError:
         """Return the error of whoever finds contents in it that cannot be."""

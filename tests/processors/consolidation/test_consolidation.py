@@ -224,10 +224,10 @@ def test_what_was_told_is_remembered_up_to_a_bound() -> None:
     """The state does not grow for ever: the oldest statement leaves it first."""
     told = Told(None)
     statement = Statement(kind="fact", text="x", subject="x", valid_from_ms=0, evidence=(turn(0, "Anything."),))
-    assert told.is_new(SPACE, statement)
-    assert not told.is_new(SPACE, statement)
+    assert told.new(SPACE, [statement]) == [statement]
+    assert told.new(SPACE, [statement]) == []
     for n in range(REMEMBERED):
-        assert told.is_new(f"acme/s{n}", statement)
+        assert told.new(f"acme/s{n}", [statement])
     assert Told(told.to_bytes()).to_bytes() == told.to_bytes()
-    assert Told(told.to_bytes()).is_new(SPACE, statement)
-    assert not told.is_new(f"acme/s{REMEMBERED - 1}", statement)
+    assert Told(told.to_bytes()).new(SPACE, [statement])
+    assert not told.new(f"acme/s{REMEMBERED - 1}", [statement])

@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from helamem.processors.store.port import Turn
+from helamem.schemas.errors import RetryLater
 
 Kind = Literal["user-trait", "fact", "agent-knowledge"]
 
@@ -18,6 +19,8 @@ class Cluster(Struct, frozen=True, kw_only=True):
     space: str
     turns: tuple[Turn, ...]
     """The hub first, then its neighbours, strongest first."""
+    strength: int = 0
+    """Sum of the hub's learned weights, in units of 2⁻³²: what is worth the most is distilled first."""
 
 
 class Statement(Struct, frozen=True, kw_only=True):
@@ -29,6 +32,16 @@ class Statement(Struct, frozen=True, kw_only=True):
     valid_from_ms: int
     evidence: tuple[Turn, ...]
     """The turns that say it, in time order."""
+    confidence: int | None = None
+    """How sure a model is of it, in percent, where one wrote it."""
+    answer: str | None = None
+    """Id of the recorded answer in which it stands, where a model wrote it."""
+    distiller: str | None = None
+    """Who wrote it, where that is another than the one that was asked."""
+
+
+class HubsWait(RetryLater):
+    """A distiller cannot take hubs now; nobody but consolidation has to wait for it."""
 
 
 class Distiller(Protocol):
@@ -39,10 +52,16 @@ class Distiller(Protocol):
         """Name and version; part of every fact."""
         ...
 
+    @property
+    def costly(self) -> bool:
+        """Whether it costs money or minutes, so that a cluster which was mostly distilled before is not worth it."""
+        ...
+
     async def distill(self, clusters: Sequence[Cluster]) -> list[list[Statement]]:
         """Return the statements of each cluster, in the clusters' order.
 
         Raises:
-            RetryLater: A remote model is away.
+            HubsWait: A remote model is away, or its tenant may not ask it now.
+            Poison: A remote model refuses a cluster, or gives no readable answer to it.
         """
         ...

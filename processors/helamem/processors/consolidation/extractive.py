@@ -54,6 +54,7 @@ class ExtractiveDistiller:
     """Quotes the strongest members of a cluster."""
 
     name = "extractive:1"
+    costly = False
 
     async def distill(self, clusters: Sequence[Cluster]) -> list[list[Statement]]:
         """Return the statements of each cluster; see `Distiller.distill`."""

@@ -66,8 +66,12 @@ class Consolidation:
         clusters = [await self._cluster(event.space, hub) for event, hub in hubs]
         events: list[Event] = []
         told = self._told[batch.partition]
-        for (event, _), statements in zip(hubs, await self._distiller.distill(clusters), strict=True):
-            fresh = [statement for statement in statements if told.is_new(event.space, statement)]
+        worth = [not self._distiller.costly or told.is_worth_it(cluster) for cluster in clusters]
+        distilled = iter(
+            await self._distiller.distill([one for one, wanted in zip(clusters, worth, strict=True) if wanted])
+        )
+        for (event, _), wanted in zip(hubs, worth, strict=True):
+            fresh = told.new(event.space, next(distilled)) if wanted else []
             events += [self._event(event, statement) for statement in fresh]
             counts["distilled" if fresh else "nothing-new"] += 1
         counts["facts-emitted"] = len(events)
@@ -87,8 +91,7 @@ class Consolidation:
         return [
             self._event(event, statement)
             for (event, _), statements in zip(hubs, await self._distiller.distill(clusters), strict=True)
-            for statement in statements
-            if told.is_new(event.space, statement)
+            for statement in told.new(event.space, statements)
         ]
 
     async def _wait_for_encoding(self, deliveries: tuple[Delivery, ...]) -> None:
@@ -116,7 +119,8 @@ class Consolidation:
         members = [hub.memory_id, *(member.memory_id for member in hub.cluster if member.weight >= enough)]
         turns = await self._store.turns(space, members)
         there = [turns[member] for member in members if member in turns]
-        return Cluster(space=space, turns=tuple(turn for turn in there if not (turn.hidden or turn.erased)))
+        readable = tuple(turn for turn in there if not (turn.hidden or turn.erased))
+        return Cluster(space=space, turns=readable, strength=hub.strength)
 
     def _event(self, hub: Event, statement: Statement) -> Event:
         id_ = fact_id(hub.space, statement.kind, statement.text)
@@ -137,7 +141,9 @@ class Consolidation:
                     Evidence(memory_id=turn.id, content_hash=turn.content_hash) for turn in statement.evidence
                 ),
                 hub=hub.id,
-                distiller=self._distiller.name,
+                distiller=statement.distiller or self._distiller.name,
+                confidence=UNSET if statement.confidence is None else statement.confidence,
+                answer=UNSET if statement.answer is None else statement.answer,
                 data_subjects=_subjects(statement),
             ),
         )

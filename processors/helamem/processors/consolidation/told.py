@@ -1,7 +1,9 @@
 """What was distilled lately, so that overlapping hubs do not tell the same again.
 
 Memories that are recalled together become hubs together, each with nearly the same cluster. A statement is new where at
-least a third of its evidence is in no other statement of its kind and space that is remembered.
+least a third of its evidence is in no other statement of its kind and space that is remembered; statements of one
+cluster are not compared with each other. Where a distiller is costly, a cluster is worth it only where at least a third
+of its memories are in no other cluster of the space that is remembered.
 """
 
 from __future__ import annotations
@@ -12,11 +14,14 @@ from itertools import zip_longest
 
 import msgspec
 
-from helamem.processors.consolidation.distiller import Statement
+from helamem.processors.consolidation.distiller import Cluster, Statement
+from helamem.processors.store.port import Turn
 
 REMEMBERED = 512
 """Statements of one partition that are remembered."""
 _NEW_SHARE = 1 / 3
+_CLUSTER = "cluster"
+"""In place of a kind: what was given to a costly distiller."""
 
 _Told = tuple[str, str, frozenset[str]]
 
@@ -48,14 +53,26 @@ class Told:
         told._told.extend(reversed(taken[:REMEMBERED]))
         return told
 
-    def is_new(self, space: str, statement: Statement) -> bool:
-        """Return whether a statement tells something new, and remember it if so."""
-        evidence = frozenset(turn.id for turn in statement.evidence)
-        for known_space, kind, known in self._told:
-            if (known_space, kind) == (space, statement.kind) and len(evidence - known) < _NEW_SHARE * len(evidence):
-                return False
-        self._told.append((space, statement.kind, evidence))
+    def new(self, space: str, statements: Sequence[Statement]) -> list[Statement]:
+        """Return those statements of one cluster that tell something new, and remember them."""
+        fresh = [one for one in statements if self._is_new(space, one.kind, _ids(one.evidence))]
+        for one in fresh:
+            self.remember(space, one.kind, _ids(one.evidence))
+        return fresh
+
+    def is_worth_it(self, cluster: Cluster) -> bool:
+        """Return whether a cluster is to be given to a costly distiller, and remember it if so."""
+        members = _ids(cluster.turns)
+        if not self._is_new(cluster.space, _CLUSTER, members):
+            return False
+        self.remember(cluster.space, _CLUSTER, members)
         return True
+
+    def _is_new(self, space: str, kind: str, ids: frozenset[str]) -> bool:
+        return not any(
+            (known_space, known_kind) == (space, kind) and len(ids - known) < _NEW_SHARE * len(ids)
+            for known_space, known_kind, known in self._told
+        )
 
     def remember(self, space: str, kind: str, evidence: Iterable[str]) -> None:
         """Know of a statement that was told, by the ids of the memories that it rests on."""
@@ -64,3 +81,7 @@ class Told:
     def to_bytes(self) -> bytes:
         """Return it as bytes: the same statements always give the same ones."""
         return msgspec.msgpack.encode([(space, kind, sorted(evidence)) for space, kind, evidence in self._told])
+
+
+def _ids(turns: Iterable[Turn]) -> frozenset[str]:
+    return frozenset(turn.id for turn in turns)

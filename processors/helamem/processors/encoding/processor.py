@@ -11,6 +11,7 @@ from msgspec import UNSET
 from helamem.processors.answers import NotRecorded, missing_record
 from helamem.processors.embedder.port import AsyncEmbedder, Embedder, embedded
 from helamem.processors.encoding.content import content_hash, keywords, spoken, statement_id, vector_hash
+from helamem.processors.encoding.sources import Sources
 from helamem.processors.encoding.state import EncodingState
 from helamem.processors.encoding.tails import Conversation, Tails
 from helamem.processors.encoding.unsealing import Erased, NoKeys, Unsealer
@@ -60,6 +61,7 @@ class Encoding:
         re_embed: Take this embedder whatever the settings in the log say; the projection says so from then on.
         unsealer: Opens what is sealed; without one a sealed record is refused.
         erased: What is known to be erased later in the log; what is read meanwhile is added.
+        sources: Looks, in a replay, whether what models wrote stands in their recorded answers; None looks at nothing.
     """
 
     group = GROUP
@@ -75,6 +77,7 @@ class Encoding:
         re_embed: bool = False,
         unsealer: Unsealer | None = None,
         erased: Erased | None = None,
+        sources: Sources | None = None,
     ) -> None:
         self._store = store
         self._embedder = embedder
@@ -83,6 +86,7 @@ class Encoding:
         self._instead = embedder.name if re_embed else None
         self._unsealer = unsealer or NoKeys()
         self._erased = erased or Erased()
+        self._sources = sources
         self._states: dict[TopicPartition, EncodingState] = {}
         self._tails: dict[TopicPartition, Tails] = {}
 
@@ -238,6 +242,10 @@ class Encoding:
             "" if self._erased.has(delivery.event.space, fact.fact_id) else self._unsealer.open(delivery.event) or ""
             for delivery, fact in statements
         ]
+        if self._sources is not None:
+            await self._sources.check(
+                at, [(one.position, fact, text) for (one, fact), text in zip(statements, texts, strict=True)]
+            )
         places = [(delivery.position, f"the fact {fact.fact_id}") for delivery, fact in statements]
         facts = []
         for (delivery, fact), text, vector in zip(statements, texts, await self._embed(at, texts, places), strict=True):

@@ -11,12 +11,17 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from helamem.schemas.ids import id_bytes
-from helamem.streams.effects.records import Found
+from helamem.streams.effects.records import Cost, Found
 from helamem.streams.keyed_file import KeyedFile, add
 
+_COSTS = (
+    "CREATE TABLE costs (tenant TEXT, time_ms INTEGER, place TEXT, tokens_in INTEGER, tokens_out INTEGER,"
+    " PRIMARY KEY (tenant, time_ms, place)) WITHOUT ROWID"
+)
 _TABLES = (
     "CREATE TABLE positions (partition TEXT PRIMARY KEY, next INTEGER, last BLOB)",
     "CREATE TABLE models (model TEXT PRIMARY KEY, size_bytes INTEGER)",
+    _COSTS,
 )
 
 
@@ -49,6 +54,12 @@ class AnswerIndex:
         size = dict(self._file.rows("SELECT model, size_bytes FROM models")).get(model)
         return None if size is None else size // 4
 
+    def spent(self, tenant: str, since_ms: int) -> tuple[int, int]:
+        """Return the tokens, in and out, of the answers on a tenant's account since a moment."""
+        query = "SELECT sum(tokens_in), sum(tokens_out) FROM costs WHERE tenant = ? AND time_ms >= ?"
+        ((tokens_in, tokens_out),) = self._file.rows(query, (tenant, since_ms))
+        return tokens_in or 0, tokens_out or 0
+
     def read(self) -> dict[str, Read]:
         """Return how far each partition, by name, was read."""
         return {name: Read(*one) for name, *one in self._file.rows("SELECT partition, next, last FROM positions")}
@@ -60,12 +71,16 @@ class AnswerIndex:
         """
         contents: dict[bytes, bytes] = {}
         models: dict[str, int] = {}
+        costs: list[Cost] = []
         for one in found:
             contents.setdefault(id_bytes(one.id), one.content)
             models.setdefault(one.model, len(one.content))
+            if one.cost is not None:
+                costs.append(one.cost)
         with self._file.changing() as connection:
             add(connection, contents)
             connection.executemany("INSERT OR IGNORE INTO models VALUES (?, ?)", models.items())
+            connection.executemany("INSERT OR IGNORE INTO costs VALUES (?, ?, ?, ?, ?)", costs)
             connection.executemany(
                 "INSERT INTO positions VALUES (?, ?, ?) ON CONFLICT (partition) DO UPDATE SET next = excluded.next,"
                 " last = excluded.last WHERE excluded.next > next",
@@ -75,8 +90,8 @@ class AnswerIndex:
     def clear(self) -> None:
         """Forget everything: it was filled from another log."""
         with self._file.changing() as connection:
-            for table in ("contents", "positions", "models"):
-                connection.execute(f"DELETE FROM {table}")  # noqa: S608 - one of our own three
+            for table in ("contents", "positions", "models", "costs"):
+                connection.execute(f"DELETE FROM {table}")  # noqa: S608 - one of our own four
 
     def close(self) -> None:
         """Release the file."""

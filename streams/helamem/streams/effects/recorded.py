@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
 from helamem.processors.answers import Answered, Question
+from helamem.processors.consolidation.llm.spending import Tokens
 from helamem.schemas.errors import RetryLater
 from helamem.schemas.records import Record, TopicPartition
 from helamem.schemas.topics import EFFECTS
@@ -56,6 +57,16 @@ class RecordedAnswers:
         if len(known) < len(answered):
             raise RetryLater(f"what was appended to {EFFECTS.name} cannot be read back yet")
         return known
+
+    async def spent(self, tenant: str, since_ms: int) -> Tokens:
+        """Return what was recorded on a tenant's account; see `Ledger.spent`."""
+        await self.catch_up()
+        return Tokens(*await asyncio.to_thread(self._index.spent, tenant, since_ms))
+
+    async def answers(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """Return those of the recorded answers, by the ids of their records, that there are."""
+        await self.catch_up()
+        return await asyncio.to_thread(self._index.look_up, ids)
 
     async def catch_up(self) -> None:
         """Read the log to its end."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec import UNSET
 
 from helamem.processors.answers import Answered, Question
 from helamem.schemas.errors import Poison
@@ -23,12 +24,26 @@ SPACE = "helamem/effects"
 _NUMBER_BYTES = 4
 
 
+class Cost(NamedTuple):
+    """What an answer took, of whom, and when; a record says it once, however often it is read."""
+
+    tenant: str
+    time_ms: int
+    """When the log took it."""
+    place: str
+    """Partition and offset of the record."""
+    tokens_in: int
+    tokens_out: int
+
+
 class Found(NamedTuple):
     """A recorded answer."""
 
     id: str
     model: str
     content: bytes
+    cost: Cost | None = None
+    """Where somebody has to pay for it."""
 
 
 def answer_record(question: Question, answered: Answered, time_ms: int) -> NewRecord:
@@ -46,6 +61,7 @@ def answer_record(question: Question, answered: Answered, time_ms: int) -> NewRe
             prompt_hash=question.prompt_hash,
             input_hash=question.input_hash,
             answer=base64.b64encode(answered.content).decode() if embedding else answered.content.decode(),
+            **_account(answered),
         ),
     )
     return NewRecord(topic=EFFECTS.name, key=question.input_hash.encode(), value=encode(event))
@@ -71,7 +87,25 @@ def found_in(record: Record, partitions: int) -> Found | None:
     if record.key != data.input_hash.encode() or partition_of(record.key, partitions) != record.partition:
         return None
     content = data.answer.encode() if data.kind != "embedding" else _numbers(data.answer)
-    return None if content is None else Found(event.id, data.model, content)
+    return None if content is None else Found(event.id, data.model, content, _cost(record, data))
+
+
+def _account(answered: Answered) -> dict[str, Any]:
+    if answered.tenant is None:
+        return {}
+    return {"tenant": answered.tenant, "tokens_in": answered.tokens_in, "tokens_out": answered.tokens_out}
+
+
+def _cost(record: Record, data: ModelAnswered) -> Cost | None:
+    if data.tenant is UNSET:
+        return None
+    return Cost(
+        data.tenant,
+        record.append_time_ms,
+        f"{record.topic}/{record.partition}={record.offset}",
+        0 if data.tokens_in is UNSET else data.tokens_in,
+        0 if data.tokens_out is UNSET else data.tokens_out,
+    )
 
 
 def _numbers(text: str) -> bytes | None:

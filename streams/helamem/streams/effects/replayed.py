@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from helamem.processors.embedder.port import AsyncEmbedder, Embedder
 from helamem.processors.embedder.recorded import RecordedEmbedder
 from helamem.processors.encoding.content import spoken
 from helamem.processors.encoding.processor import GROUP as ENCODING
+from helamem.processors.encoding.sources import Sources
 from helamem.schemas.errors import Poison
 from helamem.schemas.events import ConversationMessage
 from helamem.schemas.records import TopicPartition
@@ -70,6 +71,25 @@ async def replayed_vectors(
         if dimension is None:
             await _nothing_to_embed(reading, name)
         yield RecordedEmbedder(name, dimension or 1, recorded, None), None
+
+
+@contextmanager
+def recorded_sources(log: Log, index: Path) -> Iterator[Sources]:
+    """Yield what looks whether the facts that a model wrote stand in what it answered.
+
+    Args:
+        log: What is replayed.
+        index: File of the index of recorded answers; it is made when the first such fact comes.
+    """
+    with ExitStack() as stack:
+        opened: list[RecordedAnswers] = []
+
+        async def recorded(ids: Sequence[str]) -> Mapping[str, bytes]:
+            if not opened:
+                opened.append(RecordedAnswers(log, stack.enter_context(AnswerIndex(index)), wall_clock_ms))
+            return await opened[0].answers(ids)
+
+        yield Sources(recorded)
 
 
 async def _nothing_to_embed(reading: Reading, name: str) -> None:
