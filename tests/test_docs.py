@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from fakes.chat_service import chatting, quoting
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 AUDIT = (ROOT / "docs" / "audit.md").read_text()
@@ -143,6 +145,21 @@ def test_commands_of_the_replay_page_run(tmp_path: Path) -> None:
     public_key = next(answer["public_key_hex"] for answer in answers.values() if "public_key_hex" in answer)
     assert [one["snapshot"] and one["snapshot"]["signed_by"] for one in states] == [None, public_key]
     assert len(answers) == 14
+
+
+@pytest.mark.slow
+def test_commands_of_the_distillation_page_run(tmp_path: Path) -> None:
+    """With the page's settings, at another address: the facts of the demo are written by the model."""
+    text = (ROOT / "docs" / "distillation.md").read_text()
+    (settings,) = _blocks("toml", text)
+    _helamem("helamem demo --keep helamem-home", tmp_path)
+    with chatting() as service:
+        service.reply = quoting
+        (tmp_path / "helamem.toml").write_text(settings.replace("https://api.openai.com/v1", service.url))
+        (block,) = _blocks("console", text)
+        config, _, facts = (json.loads(_helamem(line, tmp_path)) for line in block.strip().splitlines())
+    assert {one["name"]: one["value"] for one in config["settings"]}["distiller"] == "openai:gpt-4o-mini"
+    assert facts["facts"]
 
 
 @pytest.mark.slow

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from helamem.processors.consolidation.llm.chat import ChatSettings
+from helamem.processors.consolidation.llm.spending import Cap, Prices
 from helamem.schemas.errors import BadInput, ConfigurationError
 from helamem.streams.config import HIDDEN, Config, config_file, describe, load_config, source_of
+from helamem.streams.distilling import ModelSettings
 
 SECRET = "s3cret-of-the-cluster"  # noqa: S105 - it opens nothing
 
@@ -155,3 +158,43 @@ def test_a_password_in_an_address_is_not_shown(monkeypatch: pytest.MonkeyPatch) 
     config = load_config()
     assert shown(config)["qdrant_url"][0] == f"https://{HIDDEN}@qdrant.example:6333/a@b"
     assert config.qdrant_url.startswith(f"https://mira:{SECRET}@")
+
+
+def test_a_model_that_distils_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without one nobody is asked; its key is shown nowhere."""
+    assert load_config().asked_distiller() is None
+    Path("helamem.toml").write_text(
+        f'distiller = "openai:g:7b"\ndistiller_base_url = "http://m:8000/v1"\ndistiller_api_key = "{SECRET}"\n'
+        "distiller_concurrency = 9\ndistiller_price_in = 0.15\ndistiller_price_out = 0.6\ndistiller_cap_cost = 2.5\n"
+        'distiller_cap_tokens = 1000000\ndistiller_when_spent = "wait"\ndistiller_max_tokens = 512\n'
+    )
+    monkeypatch.setenv("HELAMEM_DISTILLER_TIMEOUT_S", "20")
+    config = load_config()
+    assert config.asked_distiller() == ModelSettings(
+        chat=ChatSettings(base_url="http://m:8000/v1", model="g:7b", api_key=SECRET, timeout_s=20.0, max_tokens=512),
+        concurrency=9,
+        prices=Prices(per_million_in=0.15, per_million_out=0.6),
+        cap=Cap(tokens=1_000_000, cost=2.5),
+        when_spent="wait",
+    )
+    assert shown(config)["distiller_api_key"] == (HIDDEN, "helamem.toml")
+    assert SECRET not in str(describe(config)) + repr(config) + repr(config.asked_distiller())
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ('distiller = "gpt"', "there is no distiller 'gpt'; HELAMEM_DISTILLER is extractive or openai:MODEL"),
+        ('distiller = "openai:"', "there is no distiller 'openai:'"),
+        ('distiller = "openai:g"', "the distiller openai:g needs HELAMEM_DISTILLER_BASE_URL"),
+        (
+            'distiller = "openai:g"\ndistiller_base_url = "http://m/v1"\ndistiller_cap_cost = 1',
+            "HELAMEM_DISTILLER_CAP_COST is set and no price",
+        ),
+    ],
+)
+def test_a_distiller_that_cannot_be_is_named(settings: str, complaint: str) -> None:
+    """With what to set."""
+    Path("helamem.toml").write_text(settings + "\n")
+    with pytest.raises(ConfigurationError, match=complaint):
+        load_config().asked_distiller()

@@ -148,9 +148,91 @@ _FACTS = Row(
     ),
 )
 
+_MODEL = Row(
+    "What does the model that distils do?",
+    (
+        Panel(
+            title="Calls of the model that distils",
+            description="Calls, and those that failed, by why. None with the extractive distiller. While the "
+            "circuit is open there are few: one after each rest.",
+            unit="ops",
+            width=6,
+            queries=(
+                Query(per_second("helamem_distiller_call_seconds_count"), "calls"),
+                Query(per_second("helamem_distiller_errors_total", by="failure"), "{{failure}}"),
+            ),
+        ),
+        Panel(
+            title="Time of a call",
+            description="Of the calls in the chosen time, failed ones included: how many took at most so long, and "
+            "longer than the bar before.",
+            unit="short",
+            kind="distribution",
+            width=6,
+            queries=(Query(spread("helamem_distiller_call_seconds"), "{{le}}"),),
+        ),
+        Panel(
+            title="Tokens",
+            description="Tokens of questions and answers, as the service counts them.",
+            unit="short",
+            width=6,
+            queries=(Query(per_second("helamem_distiller_tokens_total", by="side"), "{{side}}"),),
+        ),
+        Panel(
+            title="Statements",
+            description="Statements that the rule of evidence let through, and those that it refused, by what was not "
+            "in the messages.",
+            unit="ops",
+            kind="stacked",
+            width=6,
+            queries=(
+                Query(per_second("helamem_distiller_statements_accepted_total"), "taken"),
+                Query(per_second("helamem_distiller_statements_refused_total", by="rule"), "{{rule}}"),
+            ),
+        ),
+        Panel(
+            title="Cost",
+            description="What the model cost since the beginning of the chosen time, in the currency of the prices.",
+            unit="short",
+            kind="stat",
+            width=6,
+            height=4,
+            queries=(Query("sum(increase(helamem_distiller_cost_total{$w}[$__range]))"),),
+        ),
+        Panel(
+            title="Answers that could not be read",
+            description="Since the beginning of the chosen time; each is sent back once.",
+            unit="short",
+            kind="stat",
+            width=6,
+            height=4,
+            queries=(Query("sum(increase(helamem_distiller_unreadable_total{$w}[$__range]))"),),
+        ),
+        Panel(
+            title="Hubs beyond the cap",
+            description="Hubs whose tenant had spent what it may in a day, since the beginning of the chosen time.",
+            unit="short",
+            kind="stat",
+            width=6,
+            height=4,
+            queries=(Query("sum(increase(helamem_distiller_capped_total{$w}[$__range]))"),),
+        ),
+        Panel(
+            title="Circuit",
+            description="1 while the model is left alone because it only failed. Hubs wait meanwhile.",
+            unit="short",
+            kind="stat",
+            width=6,
+            height=4,
+            warn=1,
+            queries=(Query("max(helamem_distiller_circuit_open{$w})"),),
+        ),
+    ),
+)
+
 BOARD = Board(
     name="memory",
     title="helamem: memory",
     description="How the graph grows, what association does, what hubs and facts come of it.",
-    rows=(_GRAPH, _ASSOCIATION, _FACTS),
+    rows=(_GRAPH, _ASSOCIATION, _FACTS, _MODEL),
 )

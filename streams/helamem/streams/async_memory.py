@@ -13,6 +13,7 @@ from typing import Literal, Self
 import msgspec
 from msgspec import UNSET, Struct
 
+from helamem.processors.consolidation.distiller import Distiller
 from helamem.processors.digest import Digest, digest
 from helamem.processors.embedder.port import Embedder
 from helamem.processors.forgetting.policy import Forgettable, ForgettingPolicy, forgettable
@@ -34,6 +35,7 @@ from helamem.schemas.settings import Settings
 from helamem.schemas.times import to_ms
 from helamem.schemas.topics import CONTROL, CONVERSATIONS, RECALLS
 from helamem.schemas.wire import Event, decode, marker_of
+from helamem.streams.distilling import ModelSettings
 from helamem.streams.home import wall_clock_ms
 from helamem.streams.ingest.incoming import record_of
 from helamem.streams.instance import Instance
@@ -114,13 +116,20 @@ class AsyncMemory:
         create: bool = True,
         settings: Settings | None = None,
         embedder: Embedder | None = None,
+        distiller: Distiller | ModelSettings | None = None,
         metrics: Metrics | None = None,
         tracing: Untraced = UNTRACED,
     ) -> Self:
         """Open a home, or make it; see `Instance.open` for arguments and errors."""
         return cls(
             await Instance.open(
-                Path(home), create=create, settings=settings, embedder=embedder, metrics=metrics, tracing=tracing
+                Path(home),
+                create=create,
+                settings=settings,
+                embedder=embedder,
+                distiller=distiller,
+                metrics=metrics,
+                tracing=tracing,
             )
         )
 

@@ -30,7 +30,7 @@ from helamem.schemas.errors import BadInput, ConfigurationError, RetryLater
 from helamem.schemas.records import TopicPartition
 from helamem.schemas.settings import Settings
 from helamem.streams.derived import Derived
-from helamem.streams.effects.replayed import Reading, replayed_vectors
+from helamem.streams.effects.replayed import Reading, recorded_sources, replayed_vectors
 from helamem.streams.effects.vectors import recording
 from helamem.streams.home import wall_clock_ms
 from helamem.streams.lag import lags
@@ -116,18 +116,27 @@ async def build_beside(
     derived = Derived(work / f"derived.b{number}.jsonl")
     cache, index = work / "embeddings.sqlite", work / "effects.sqlite"
     if anew is not None and embedder is not None:
-        with recording(embedder, log, wall_clock_ms, cache=cache, index=index) as vectors:
+        with (
+            recording(embedder, log, wall_clock_ms, cache=cache, index=index) as vectors,
+            recorded_sources(log, index) as sources,
+        ):
             store = await _beside(log, server, number, vectors.dimension)
-            encoding = Encoding(store, vectors, settings, re_embed=True, unsealer=unsealer, erased=erased)
+            encoding = Encoding(
+                store, vectors, settings, re_embed=True, unsealer=unsealer, erased=erased, sources=sources
+            )
             processors = (encoding, CoActivation(store, settings))
             replayed = await rebuild(log, store, processors, part, derived, on_progress=on_progress, on_retry=on_retry)
     else:
         reading = Reading(log, part.ends, None)
-        async with replayed_vectors(reading, embedder or name, ask=False, cache=None, own=cache, index=index) as (v, _):
-            store = await _beside(log, server, number, v.dimension)
-            encoding = Encoding(store, v, settings, unsealer=unsealer, erased=erased)
-            processors = (encoding, CoActivation(store, settings))
-            replayed = await rebuild(log, store, processors, part, derived, on_progress=on_progress, on_retry=on_retry)
+        given = replayed_vectors(reading, embedder or name, ask=False, cache=None, own=cache, index=index)
+        with recorded_sources(log, index) as sources:
+            async with given as (vectors, _):
+                store = await _beside(log, server, number, vectors.dimension)
+                encoding = Encoding(store, vectors, settings, unsealer=unsealer, erased=erased, sources=sources)
+                processors = (encoding, CoActivation(store, settings))
+                replayed = await rebuild(
+                    log, store, processors, part, derived, on_progress=on_progress, on_retry=on_retry
+                )
     found = await settings_in_force(log, await store.load_checkpoints(ENCODING)) or settings
     same = found.encoding.embedder == settings.encoding.embedder
     compared = await _compare(log, live, store, replayed.digest, same=same)

@@ -18,9 +18,13 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from helamem.processors.consolidation.llm.chat import ChatSettings
+from helamem.processors.consolidation.llm.distiller import WhenSpent
+from helamem.processors.consolidation.llm.spending import Cap, Prices
 from helamem.processors.embedder.choose import DEFAULT as DEFAULT_EMBEDDER
 from helamem.processors.store.qdrant_settings import QdrantSettings, Quantization
-from helamem.schemas.errors import BadInput
+from helamem.schemas.errors import BadInput, ConfigurationError
+from helamem.streams.distilling import EXTRACTIVE, ModelSettings
 from helamem.streams.log.kafka_settings import Compression, KafkaSettings, SaslMechanism, SecurityProtocol
 
 PREFIX = "HELAMEM_"
@@ -68,6 +72,30 @@ class Config(BaseSettings):
         "none", description="Smaller copies of vectors to search by; results are scored by the vectors themselves."
     )
     embedder: str = Field(DEFAULT_EMBEDDER, description="What embeds; must be the one in the log's settings.")
+    distiller: str = Field(
+        "extractive",
+        max_length=200,
+        description="What distils: extractive quotes, openai:MODEL asks a service that speaks /v1/chat/completions.",
+    )
+    distiller_base_url: str | None = Field(None, description="Address of that service up to and including /v1.")
+    distiller_api_key: SecretStr | None = Field(None, description="Its API key.")
+    distiller_connect_timeout_s: float = Field(5.0, gt=0, description="Seconds to reach it.")
+    distiller_timeout_s: float = Field(60.0, gt=0, description="Seconds after which a call of it counts as failed.")
+    distiller_concurrency: int = Field(4, ge=1, le=256, description="Most calls of it at a time.")
+    distiller_max_tokens: int = Field(2048, ge=64, description="Most tokens of one answer.")
+    distiller_temperature: float = Field(0.0, ge=0, le=2, description="How freely the model chooses its words.")
+    distiller_price_in: float = Field(0.0, ge=0, description="What a million tokens of questions cost.")
+    distiller_price_out: float = Field(0.0, ge=0, description="What a million tokens of answers cost.")
+    distiller_cap_tokens: int | None = Field(
+        None, ge=0, description="Most tokens, questions and answers, of one tenant in a day (UTC)."
+    )
+    distiller_cap_cost: float | None = Field(
+        None, ge=0, description="Most that one tenant may cost in a day (UTC), by the prices."
+    )
+    distiller_when_spent: WhenSpent = Field(
+        "quote",
+        description="Hubs of a tenant at its cap: quote distils them without the model, wait holds up the backlog.",
+    )
     session_timeout_s: float = Field(
         10.0, ge=1, description="A worker that is silent for so long loses its partitions."
     )
@@ -123,6 +151,44 @@ class Config(BaseSettings):
             sasl_username=self.kafka_username,
             sasl_password=_secret(self.kafka_password),
             compression=self.kafka_compression,
+        )
+
+    def asked_distiller(self) -> ModelSettings | None:
+        """Return the model that distils, or None where none does.
+
+        Raises:
+            ConfigurationError: There is no such distiller, or the settings contradict each other.
+        """
+        if self.distiller == EXTRACTIVE:
+            return None
+        kind, _, model = self.distiller.partition(":")
+        if kind != "openai" or not model:
+            raise ConfigurationError(
+                f"there is no distiller {self.distiller!r}; HELAMEM_DISTILLER is {EXTRACTIVE} or openai:MODEL"
+            )
+        if not self.distiller_base_url:
+            raise ConfigurationError(
+                f"the distiller {self.distiller} needs HELAMEM_DISTILLER_BASE_URL, the service's address up to /v1"
+            )
+        if self.distiller_cap_cost is not None and not (self.distiller_price_in or self.distiller_price_out):
+            raise ConfigurationError(
+                "HELAMEM_DISTILLER_CAP_COST is set and no price, so that nothing would ever cost anything; set "
+                "HELAMEM_DISTILLER_PRICE_IN and HELAMEM_DISTILLER_PRICE_OUT"
+            )
+        return ModelSettings(
+            chat=ChatSettings(
+                base_url=self.distiller_base_url,
+                model=model,
+                api_key=_secret(self.distiller_api_key),
+                connect_timeout_s=self.distiller_connect_timeout_s,
+                timeout_s=self.distiller_timeout_s,
+                max_tokens=self.distiller_max_tokens,
+                temperature=self.distiller_temperature,
+            ),
+            concurrency=self.distiller_concurrency,
+            prices=Prices(per_million_in=self.distiller_price_in, per_million_out=self.distiller_price_out),
+            cap=Cap(tokens=self.distiller_cap_tokens, cost=self.distiller_cap_cost),
+            when_spent=self.distiller_when_spent,
         )
 
     def qdrant(self) -> QdrantSettings:

@@ -21,11 +21,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
+from helamem.processors.consolidation.distiller import Distiller
 from helamem.processors.embedder.port import Embedder
 from helamem.processors.forgetting.policy import Forgettable, ForgettingPolicy
 from helamem.processors.recall.recall import Hit
 from helamem.schemas.settings import Settings
 from helamem.streams.async_memory import AsyncMemory, Message, Recalled
+from helamem.streams.distilling import ModelSettings
 from helamem.streams.metrics.registry import Metrics
 from helamem.streams.tracing.untraced import UNTRACED, Untraced
 
@@ -62,6 +64,7 @@ class Memory:
         create: bool = True,
         settings: Settings | None = None,
         embedder: Embedder | None = None,
+        distiller: Distiller | ModelSettings | None = None,
         metrics: Metrics | None = None,
         tracing: Untraced = UNTRACED,
     ) -> Self:
@@ -70,7 +73,13 @@ class Memory:
         thread = threading.Thread(target=loop.run_forever, name="helamem", daemon=True)
         thread.start()
         opening = AsyncMemory.open(
-            home, create=create, settings=settings, embedder=embedder, metrics=metrics, tracing=tracing
+            home,
+            create=create,
+            settings=settings,
+            embedder=embedder,
+            distiller=distiller,
+            metrics=metrics,
+            tracing=tracing,
         )
         try:
             memory = asyncio.run_coroutine_threadsafe(opening, loop).result()

@@ -9,10 +9,10 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from helamem.processors.coactivation.processor import BATCH_RECORDS, CoActivation
+from helamem.processors.coactivation.processor import BATCH_RECORDS as FOLD_RECORDS
 from helamem.processors.coactivation.processor import GROUP as CO_ACTIVATION
+from helamem.processors.coactivation.processor import CoActivation
 from helamem.processors.consolidation.distiller import Distiller
-from helamem.processors.consolidation.extractive import ExtractiveDistiller
 from helamem.processors.consolidation.processor import GROUP as CONSOLIDATION
 from helamem.processors.consolidation.processor import Consolidation
 from helamem.processors.embedder.absent import AbsentEmbedder
@@ -27,6 +27,7 @@ from helamem.schemas.errors import ConfigurationError, RetryLater
 from helamem.schemas.records import TopicPartition
 from helamem.schemas.settings import Settings
 from helamem.schemas.topics import TOPICS
+from helamem.streams.distilling import BATCH_RECORDS, ModelSettings, distilling
 from helamem.streams.effects.index import AnswerIndex
 from helamem.streams.effects.vectors import recording
 from helamem.streams.home import Home, wall_clock_ms
@@ -42,7 +43,7 @@ from helamem.streams.metrics.watch import watched
 from helamem.streams.pump import Progress, Pump
 from helamem.streams.sealing.erasures import read_erased
 from helamem.streams.sealing.opening import opener
-from helamem.streams.sealing.tenants import check_embedder
+from helamem.streams.sealing.tenants import check_distiller, check_embedder
 from helamem.streams.settings_log import apply_settings, settings_in_force
 from helamem.streams.switch_interval import yielding_sooner
 from helamem.streams.tracing.untraced import UNTRACED, Untraced
@@ -106,7 +107,7 @@ class Instance:
         create: bool = True,
         settings: Settings | None = None,
         embedder: Embedder | None = None,
-        distiller: Distiller | None = None,
+        distiller: Distiller | ModelSettings | None = None,
         clock: Callable[[], int] = wall_clock_ms,
         on_retry: Callable[[RetryLater], None] = lambda error: None,
         metrics: Metrics | None = None,
@@ -119,7 +120,7 @@ class Instance:
             create: Make it where there is none.
             settings: For a new home; an existing one has its settings in its log, and others are refused.
             embedder: What the settings name, where that needs to be put together by hand.
-            distiller: What writes facts; the default quotes what was said.
+            distiller: What writes facts, or a model that is asked to; the default quotes what was said.
             clock: Milliseconds since 1970.
             on_retry: Told when something is away and will be tried again.
             metrics: Where what it does is counted; None counts nothing.
@@ -137,6 +138,8 @@ class Instance:
             in_force = await _agree(log, home, settings, clock)
             if home.sealed_tenants:
                 check_embedder(home, in_force.encoding.embedder)
+                if isinstance(distiller, ModelSettings):
+                    check_distiller(home, distiller.chat.model)
             embedder = embedder or _chosen(home, in_force.encoding.embedder)
             if home.projection_of is not None and not home.store_path.exists():
                 raise ConfigurationError(
@@ -149,19 +152,22 @@ class Instance:
             erased = await read_erased(log)
             unsealer = opener(keys or home.keys_path, erased)
             measured = log if metrics is None else MeasuredLog(log, metrics)
-            distiller = distiller or ExtractiveDistiller()
+            hubs_at_once = distiller.batch_records if isinstance(distiller, ModelSettings) else BATCH_RECORDS
+            meters = [meter_of(metrics, group) for group in (ENCODING, CO_ACTIVATION, CONSOLIDATION)]
+            distills = await stack.enter_async_context(
+                distilling(distiller, measured, clock, index=home.effects_path, watch=meters[2].distilling())
+            )
             instance = cls(
                 home,
                 measured,
                 store,
                 embedder,
                 in_force,
-                distiller=distiller,
+                distiller=distills,
                 keys=keys,
                 metrics=metrics,
                 tracing=tracing,
             )
-            meters = [meter_of(metrics, group) for group in (ENCODING, CO_ACTIVATION, CONSOLIDATION)]
             tracers = [tracing.pump(group, home.sealed_tenants) for group in (ENCODING, CO_ACTIVATION, CONSOLIDATION)]
             stores = [tracer.store(meter.store(store)) for meter, tracer in zip(meters, tracers, strict=True)]
             vectors = stack.enter_context(
@@ -182,7 +188,7 @@ class Instance:
                     erased=erased,
                 ),
                 CoActivation(stores[1], instance.settings),
-                Consolidation(stores[2], distiller, conversation_ends(log)),
+                Consolidation(stores[2], distills, conversation_ends(log)),
             )
             instance._pumps = [
                 Pump(
@@ -196,7 +202,7 @@ class Instance:
                     interval_s=FOLLOWING_S,
                 )
                 for meter, tracer, watched_store, processor, records in zip(
-                    meters, tracers, stores, processors, (1000, BATCH_RECORDS, 100), strict=True
+                    meters, tracers, stores, processors, (1000, FOLD_RECORDS, hubs_at_once), strict=True
                 )
             ]
             await stack.enter_async_context(watched(metrics, log=log, home=home.path, meters=meters))

@@ -24,7 +24,7 @@ from helamem.schemas.errors import BadInput, RetryLater
 from helamem.schemas.settings import Settings
 from helamem.schemas.topics import TOPICS
 from helamem.streams.derived import Derived
-from helamem.streams.effects.replayed import Reading, replayed_vectors
+from helamem.streams.effects.replayed import Reading, recorded_sources, replayed_vectors
 from helamem.streams.home import Asked, Home, wall_clock_ms
 from helamem.streams.log.generation import specs_in
 from helamem.streams.log.port import Log
@@ -204,7 +204,7 @@ async def _replay(
     name = settings.encoding.embedder
     if re_embed is not None or not is_recorded(name):
         embedder = embedder or choose_embedder(name)
-    with Home.open(into) as target:
+    with Home.open(into) as target, recorded_sources(log, target.effects_path) as sources:
         target.begin_projection(of, asked, settings, await specs_in(log, TOPICS))
         if seed is not None and not target.store_path.exists():
             await asyncio.to_thread(seed, target)
@@ -230,6 +230,7 @@ async def _replay(
                     re_embed=re_embed is not None,
                     unsealer=opener(keys, erased),
                     erased=erased,
+                    sources=sources,
                 ),
                 CoActivation(child.store, settings, spaces=part.spaces),
             )

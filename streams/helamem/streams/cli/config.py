@@ -28,5 +28,6 @@ def config(*, json: JsonOption = False) -> None:
     rows = [(s.name, "" if s.value is None else s.value, s.source, s.description) for s in settings]
     drawn = table("settings of the fleet", ("setting", "value", "from", "what it is for"), rows)
     show({"settings": msgspec.to_builtins(settings)}, lambda console: console.print(drawn), as_json=json)
-    loaded.kafka().client_options()  # complains of what does not fit together, as does the next one
+    loaded.kafka().client_options()  # complains of what does not fit together, as do the next ones
     loaded.qdrant()
+    loaded.asked_distiller()

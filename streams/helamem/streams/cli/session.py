@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,6 +21,7 @@ from helamem.streams.cli.tracing import tracing
 
 if TYPE_CHECKING:  # they import the engine and the embedder
     from helamem.streams.async_memory import AsyncMemory
+    from helamem.streams.distilling import ModelSettings
     from helamem.streams.metrics import Metrics
     from helamem.streams.pump import Progress
 
@@ -43,6 +45,8 @@ class Session:
     async def catch_up(self) -> Counter[str]:
         """Process the rest of the log, with a progress bar, and return what was counted.
 
+        Where hubs alone have to wait for a model, they are left in the backlog.
+
         Raises:
             RetryLater: The store or the log stayed away.
         """
@@ -62,9 +66,7 @@ class Session:
             with suppress(Stopped):  # patience is exhausted: said below
                 await self.memory.process(on_progress)
         if self._patience.exhausted is not None:
-            raise RetryLater(
-                f"{self._patience.exhausted}; what is in the log is safe, and the same command goes on from here"
-            )
+            _give_up(self._patience.exhausted)
         return Counter(instance.counts) - before
 
     async def positions(self) -> dict[str, int]:
@@ -150,10 +152,42 @@ async def opened(
     patience = Patience(give_up)
     with tracing("sqlite") as traced:
         instance = await Instance.open(
-            home, create=create, on_retry=on_retry or patience.note, metrics=metrics, tracing=traced
+            home,
+            create=create,
+            distiller=_distiller(),
+            on_retry=on_retry or patience.note,
+            metrics=metrics,
+            tracing=traced,
         )
         async with AsyncMemory(instance) as memory:
             yield Session(memory, patience)
+
+
+def _give_up(error: RetryLater) -> None:
+    """End the work of a command on a log: nobody but consolidation waits for a model, anything else is needed.
+
+    Raises:
+        RetryLater: Something else than a model is away.
+    """
+    from helamem.processors.consolidation.distiller import HubsWait  # noqa: PLC0415 - it imports arrays
+
+    if not isinstance(error, HubsWait):
+        raise RetryLater(f"{error}; what is in the log is safe, and the same command goes on from here")
+    say(f"hubs wait to be distilled: {error}; they stay in the log, and all else is up to date")
+
+
+def _distiller() -> ModelSettings | None:
+    """Return the model that the configuration has distil, or None.
+
+    Raises:
+        BadInput: The configuration is not valid.
+        ConfigurationError: What it says of the distiller contradicts itself.
+    """
+    from helamem.streams.config import config_file, load_config  # noqa: PLC0415 - it imports aiokafka
+
+    if "HELAMEM_DISTILLER" not in os.environ and not config_file().exists():
+        return None
+    return load_config().asked_distiller()
 
 
 def in_home(home: Path, work: Callable[[Session], Awaitable[T]], *, create: bool = False, process: bool = False) -> T:

@@ -78,6 +78,7 @@ class Survey:
         self._embedder = embedder
         self._gone: set[str] = set()
         self._inputs: set[str] = set()
+        self._answers: set[str] = set()
 
     @classmethod
     async def of(cls, log: Log, unsealer: Unsealer, *, space: str, subject: str, embedder: str) -> Survey:
@@ -138,6 +139,8 @@ class Survey:
             if not before and data.fact_id not in affected:
                 self.facts.append(data.fact_id)
             affected[data.fact_id] = None
+            if data.answer is not UNSET:
+                self._answers.add(data.answer)
             if (text := self._unsealer.open(one.event)) is not None:
                 self._note(text)
         self.unretracted = [id_ for id_ in affected if id_ not in retracted]
@@ -152,11 +155,11 @@ class Survey:
         async for one in self._reader.events(CONTROL, self._space):
             self.erased_before |= isinstance(one.event.data, SubjectErased) and one.event.data.subject == self._subject
         self.known |= self.erased_before
-        if not is_recorded(self._embedder):
+        if not (is_recorded(self._embedder) or self._answers):
             return
         async for one in self._reader.events(EFFECTS, None, put_aside=True):
             self.remains.answers += isinstance(one.event.data, ModelAnswered) and (
-                one.event.data.input_hash in self._inputs
+                one.event.data.input_hash in self._inputs or one.event.id in self._answers
             )
 
     def _note(self, text: str) -> None:

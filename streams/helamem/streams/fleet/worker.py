@@ -13,7 +13,6 @@ from typing import Literal
 from qdrant_client import AsyncQdrantClient
 
 from helamem.processors.coactivation.processor import CoActivation
-from helamem.processors.consolidation.extractive import ExtractiveDistiller
 from helamem.processors.consolidation.processor import Consolidation
 from helamem.processors.embedder.choose import choose_embedder
 from helamem.processors.embedder.port import Embedder
@@ -28,6 +27,7 @@ from helamem.schemas.records import generation_of
 from helamem.schemas.settings import Settings
 from helamem.schemas.topics import CONVERSATIONS, TOPICS
 from helamem.streams.config import Config
+from helamem.streams.distilling import distilling
 from helamem.streams.effects.vectors import recording
 from helamem.streams.fleet.group_pump import GroupPump
 from helamem.streams.home import wall_clock_ms
@@ -45,6 +45,7 @@ from helamem.streams.store_process.client import RemoteStore
 from helamem.streams.tracing.untraced import UNTRACED, Untraced
 
 Role = Literal["encoding", "co-activation", "consolidation"]
+CONSOLIDATION: Role = "consolidation"
 ROLES: tuple[Role, ...] = ("encoding", "co-activation", "consolidation")
 
 
@@ -124,6 +125,10 @@ async def opened(
             index = stack.enter_context(_index(config))
             computing = next(iter(meters.values())).computing(embedder)
             vectors = stack.enter_context(recording(computing, log, wall_clock_ms, cache=None, index=index))
+            model = config.asked_distiller() if CONSOLIDATION in roles else None
+            watch = meters[CONSOLIDATION].distilling() if CONSOLIDATION in roles else None
+            distiller = await stack.enter_async_context(distilling(model, log, wall_clock_ms, index=index, watch=watch))
+            consolidation = partial(Consolidation, distiller=distiller, conversation_ends=conversation_ends(log))
             yield Worker(
                 [
                     GroupPump(
@@ -134,7 +139,6 @@ async def opened(
                             meter.processor(
                                 _processor(
                                     role,
-                                    log,
                                     stores[role],
                                     settings,
                                     partial(
@@ -144,11 +148,14 @@ async def opened(
                                         unsealer=NoKeys(erased, put_aside=True),
                                         erased=erased,
                                     ),
+                                    consolidation,
                                 )
                             )
                         ),
                         topics=[names[spec.base_name] for spec in READS[role]],
-                        batch_records=config.batch_records,
+                        batch_records=config.batch_records
+                        if role != CONSOLIDATION or model is None
+                        else min(config.batch_records, model.batch_records),
                         interval_s=config.edge_interval_s if role == "co-activation" else 0.0,
                         session_timeout_s=config.session_timeout_s,
                         on_progress=tracer.noting(meter.noting(on_progress)),
@@ -188,13 +195,17 @@ async def _refuse_older_generation(log: Log, store: MemoryStore) -> None:
 
 
 def _processor(
-    role: Role, log: Log, store: MemoryStore, settings: Settings, encoding: Callable[[MemoryStore], Encoding]
+    role: Role,
+    store: MemoryStore,
+    settings: Settings,
+    encoding: Callable[[MemoryStore], Encoding],
+    consolidation: Callable[[MemoryStore], Consolidation],
 ) -> Processor:
     if role == "encoding":
         return encoding(store)
     if role == "co-activation":
         return CoActivation(store, settings)
-    return Consolidation(store, ExtractiveDistiller(), conversation_ends(log))
+    return consolidation(store)
 
 
 @asynccontextmanager

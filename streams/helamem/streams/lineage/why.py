@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from msgspec import UNSET
+
 from helamem.processors.encoding.content import statement_id
 from helamem.processors.lineage.contributions import HubMoment
 from helamem.schemas.errors import BadInput
@@ -200,9 +202,16 @@ async def _fact(reader: LogReader, statement: _Statement) -> Lineage:
         "valid_from": format_ms(data.valid_from),
         "distiller": data.distiller,
         "evidence": cited,
+        **_of_a_model(data),
     }
     node = Node(kind="fact", id=data.fact_id, details=details, children=(*retractions, *children))
     return Lineage(space=space, node=node, problems=tuple(dict.fromkeys(problems)))
+
+
+def _of_a_model(data: KnowledgeDistilled) -> dict[str, object]:
+    """Return what a fact says that a model wrote: how sure that was, and the record of its answer."""
+    said = {"confidence_percent": data.confidence, "answer": data.answer}
+    return {name: value for name, value in said.items() if value is not UNSET}
 
 
 async def _hub_record(reader: LogReader, space: str, id_: str) -> Found | None:

@@ -11,7 +11,9 @@ from typing import Literal
 from msgspec import Struct
 
 Kind = Literal["counter", "gauge", "histogram"]
-Unit = Literal["seconds", "bytes", "records", "events", "batches", "calls", "count", "ratio", "offset"]
+Unit = Literal[
+    "seconds", "bytes", "records", "events", "batches", "calls", "count", "ratio", "offset", "tokens", "currency"
+]
 
 LABELS: dict[str, str] = {
     "group": "processor: encoding, co-activation or consolidation",
@@ -26,6 +28,11 @@ LABELS: dict[str, str] = {
     "since": "from when it is counted: event (the time of what was said) or append (when the log took it)",
     "part": "part of a home: log, store or embeddings",
     "result": "of comparing a hub: reproduced, missing, different or not-yet-recorded",
+    "failure": "of a call of the model that distils: no-answer (in time), rate-limited (429), failing (5xx), refused "
+    "(another status) or no-protocol (something else than a chat completion)",
+    "side": "of a call of the model that distils: in (instructions and messages) or out (the answer)",
+    "rule": "of evidence, which a model's statement breaks: unknown-evidence, speaker, relative-date, date, name, "
+    "number or words; docs/distillation.md says what each asks for",
     "version": "of helamem",
 }
 """Every label, and what bounds its values."""
@@ -298,6 +305,75 @@ MODEL_ERRORS = Metric(
     meaning="Calls of a model elsewhere that failed.",
     action="retry-later: the service is away or limits the rate. error: it refuses a text, or the configuration is at "
     "fault.",
+)
+DISTILLER_SECONDS = Metric(
+    name="helamem_distiller_call_seconds",
+    kind="histogram",
+    unit="seconds",
+    buckets=_SLOW,
+    meaning="Time of one call by which consolidation asks a model, failed calls and repairs included.",
+    action="Close to the time-out: raise HELAMEM_DISTILLER_TIMEOUT_S, or ask a faster model. Hubs wait meanwhile.",
+)
+DISTILLER_ERRORS = Metric(
+    name="helamem_distiller_errors_total",
+    kind="counter",
+    unit="calls",
+    labels=("failure",),
+    meaning="Calls of the model that distils that failed; they are made again.",
+    action="rate-limited: lower HELAMEM_DISTILLER_CONCURRENCY. refused: look at key, model and address. Others: look "
+    "at the service.",
+)
+DISTILLER_TOKENS = Metric(
+    name="helamem_distiller_tokens_total",
+    kind="counter",
+    unit="tokens",
+    labels=("side",),
+    meaning="Tokens of the model that distils, as the service counts them.",
+    action="More than expected: hubs form too easily, or the clusters are large; see the settings of hubs.",
+)
+DISTILLER_COST = Metric(
+    name="helamem_distiller_cost_total",
+    kind="counter",
+    unit="currency",
+    meaning="What these tokens cost by the prices in HELAMEM_DISTILLER_PRICE_IN and …_OUT, in their currency.",
+    action="As for tokens; HELAMEM_DISTILLER_CAP_COST bounds it for each tenant and day.",
+)
+DISTILLER_UNREADABLE = Metric(
+    name="helamem_distiller_unreadable_total",
+    kind="counter",
+    unit="count",
+    meaning="Answers of the model that distils that are no statements in the form asked for. The first of a hub is "
+    "sent back once; after the second the hub goes to the dead letters.",
+    action="More than a few: the model is not up to it, or HELAMEM_DISTILLER_MAX_TOKENS cuts its answers off.",
+)
+DISTILLER_CAPPED = Metric(
+    name="helamem_distiller_capped_total",
+    kind="counter",
+    unit="count",
+    meaning="Hubs that were not given to the model because their tenant has spent what it may today.",
+    action="Raise the cap, or leave it: HELAMEM_DISTILLER_WHEN_SPENT says what becomes of such hubs.",
+)
+DISTILLER_CIRCUIT = Metric(
+    name="helamem_distiller_circuit_open",
+    kind="gauge",
+    unit="count",
+    meaning="1 while the model that distils is left alone because it only failed, else 0.",
+    action="Look at the service; hubs wait, and the backlog drains by itself once it answers.",
+)
+STATEMENTS_ACCEPTED = Metric(
+    name="helamem_distiller_statements_accepted_total",
+    kind="counter",
+    unit="count",
+    meaning="Statements of the model that distils that passed the rule of evidence.",
+    action="None.",
+)
+STATEMENTS_REFUSED = Metric(
+    name="helamem_distiller_statements_refused_total",
+    kind="counter",
+    unit="count",
+    labels=("rule",),
+    meaning="Statements of the model that distils that are not in the messages which they cite, and were not taken.",
+    action="A large share: the model invents, or does not keep to the prompt; try another one.",
 )
 STORE_SECONDS = Metric(
     name="helamem_store_call_seconds",
@@ -589,6 +665,15 @@ OURS: tuple[Metric, ...] = (
     EMBEDDING_COMPUTED,
     MODEL_SECONDS,
     MODEL_ERRORS,
+    DISTILLER_SECONDS,
+    DISTILLER_ERRORS,
+    DISTILLER_TOKENS,
+    DISTILLER_COST,
+    DISTILLER_UNREADABLE,
+    DISTILLER_CAPPED,
+    DISTILLER_CIRCUIT,
+    STATEMENTS_ACCEPTED,
+    STATEMENTS_REFUSED,
     STORE_SECONDS,
     STORE_ERRORS,
     STORE_CONNECTIONS,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helamem.processors.coactivation.processor import GROUP as CO_ACTIVATION
+from helamem.processors.consolidation.llm.watch import Watch
 from helamem.processors.consolidation.processor import GROUP as CONSOLIDATION
 from helamem.processors.embedder.port import AsyncEmbedder, Embedder, RemoteEmbedder
 from helamem.processors.encoding.processor import GROUP as ENCODING
@@ -30,6 +31,7 @@ from helamem.streams.metrics import catalogue as c
 from helamem.streams.metrics.calls import REASONS, reason_of
 from helamem.streams.metrics.measured_embedder import MeasuredEmbedder, MeasuredRemoteEmbedder, asked_of
 from helamem.streams.metrics.measured_log import MeasuredLog
+from helamem.streams.metrics.measured_model import MeasuredModel
 from helamem.streams.metrics.measured_store import MeasuredStore
 from helamem.streams.metrics.registry import Metrics
 from helamem.streams.metrics.unmeasured import Unmeasured
@@ -136,6 +138,10 @@ class PumpMeter(Unmeasured):
     def asking(self, embedder: Embedder | AsyncEmbedder) -> Embedder | AsyncEmbedder:
         """Return the embedder that the processor asks, measured."""
         return asked_of(embedder, self._note_asked)
+
+    def distilling(self) -> Watch | None:
+        """Return what a distiller that asks a model tells."""
+        return MeasuredModel(self._metrics)
 
     def computing(self, embedder: Embedder) -> Embedder:
         """Return the embedder behind the cache or the record, measured."""

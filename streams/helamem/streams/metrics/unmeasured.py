@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+from helamem.processors.consolidation.llm.watch import Watch
 from helamem.processors.embedder.port import AsyncEmbedder, Embedder
 from helamem.processors.port import Processor
 from helamem.processors.store.port import MemoryStore
@@ -45,6 +46,10 @@ class Unmeasured:
     def asking(self, embedder: Embedder | AsyncEmbedder) -> Embedder | AsyncEmbedder:
         """Return the embedder."""
         return embedder
+
+    def distilling(self) -> Watch | None:
+        """Return what a distiller that asks a model tells, or None."""
+        return None
 
     def computing(self, embedder: Embedder) -> Embedder:
         """Return the embedder."""

@@ -35,6 +35,18 @@ async def seal_tenant(path: Path, tenant: str) -> tuple[str, ...]:
         return home.sealed_tenants
 
 
+def check_distiller(home: Home, model: str) -> None:
+    """Refuse a model elsewhere that distils for a home in which words are sealed, for the same reason.
+
+    Raises:
+        ConfigurationError: Always.
+    """
+    raise ConfigurationError(
+        f"words are sealed in the home {home.path}, and what {model} answers would stand in its log unsealed; unset "
+        "HELAMEM_DISTILLER there, so that facts are quoted"
+    )
+
+
 def check_embedder(home: Home, name: str) -> None:
     """Refuse a service that embeds for a home in which words are sealed: its answers are recorded, and are not.
 
