@@ -13,7 +13,7 @@ from typing import Literal, Self
 import msgspec
 from msgspec import UNSET, Struct
 
-from helamem.processors.consolidation.distiller import Distiller
+from helamem.processors.consolidation.distiller import Distiller, HubsWait
 from helamem.processors.digest import Digest, digest
 from helamem.processors.embedder.port import Embedder
 from helamem.processors.forgetting.policy import Forgettable, ForgettingPolicy, forgettable
@@ -149,9 +149,13 @@ class AsyncMemory:
             if isinstance(event.data, ConversationMessage)
         ]
 
-    async def process(self, on_progress: Callable[[Progress], None] | None = None) -> None:
-        """Make everything in the log searchable, fold all recalls, distil all hubs."""
-        await self.instance.process(on_progress)
+    async def process(self, on_progress: Callable[[Progress], None] | None = None) -> HubsWait | None:
+        """Make everything in the log searchable, fold all recalls, distil all hubs.
+
+        Returns:
+            Why hubs had to be left for a later call, since the model that distils is away, or None.
+        """
+        return await self.instance.process(on_progress)
 
     async def run(self) -> None:
         """Process the log as it grows, until `stop` is called."""

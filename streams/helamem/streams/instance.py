@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 from helamem.processors.coactivation.processor import BATCH_RECORDS as FOLD_RECORDS
 from helamem.processors.coactivation.processor import GROUP as CO_ACTIVATION
 from helamem.processors.coactivation.processor import CoActivation
-from helamem.processors.consolidation.distiller import Distiller
+from helamem.processors.consolidation.distiller import Distiller, HubsWait
 from helamem.processors.consolidation.processor import GROUP as CONSOLIDATION
 from helamem.processors.consolidation.processor import Consolidation
 from helamem.processors.embedder.absent import AbsentEmbedder
@@ -54,6 +55,9 @@ if TYPE_CHECKING:  # it imports cryptography
 OPTIMIZE_AFTER = 20_000
 """New memories after which the store's indexes are rebuilt when the instance comes to rest."""
 
+HUBS_WAIT_S = 3.0
+"""How long `process` goes on trying while hubs have to wait for a model and none is distilled."""
+
 FOLLOWING_S = 0.25
 """Batches of what is followed begin at ticks so far apart: a flush keeps every thread waiting, recalls among them."""
 
@@ -66,7 +70,6 @@ class Instance:
         store: The projection.
         embedder: What gives vectors, without the cache: queries are not worth keeping.
         settings: In force in the log.
-        distiller: What writes facts.
         keys: What seals words, or None where none are sealed.
         metrics: Where what it does is counted, or None.
         tracing: What makes spans of it.
@@ -80,7 +83,6 @@ class Instance:
         embedder: Embedder,
         settings: Settings,
         *,
-        distiller: Distiller,
         keys: KeyStore | None = None,
         metrics: Metrics | None = None,
         tracing: Untraced = UNTRACED,
@@ -90,7 +92,6 @@ class Instance:
         self.store = store
         self.embedder = embedder
         self.settings = settings
-        self.distiller = distiller
         self.keys = keys
         self.metrics = metrics
         self.tracing = tracing
@@ -98,6 +99,10 @@ class Instance:
         self._stack = AsyncExitStack()
         self._unoptimized = 0
         self._on_progress: Callable[[Progress], None] | None = None
+        self._on_retry: Callable[[RetryLater], None] = lambda error: None
+        self._comes_to_an_end = False
+        self._hubs_wait_since_s: float | None = None
+        self._hubs_wait: HubsWait | None = None
 
     @classmethod
     async def open(
@@ -163,7 +168,6 @@ class Instance:
                 store,
                 embedder,
                 in_force,
-                distiller=distills,
                 keys=keys,
                 metrics=metrics,
                 tracing=tracing,
@@ -190,13 +194,14 @@ class Instance:
                 CoActivation(stores[1], instance.settings),
                 Consolidation(stores[2], distills, conversation_ends(log)),
             )
+            instance._on_retry = on_retry
             instance._pumps = [
                 Pump(
                     tracer.log(meter.log(log)),
                     watched_store,
                     tracer.processor(meter.processor(processor)),
                     on_progress=tracer.noting(meter.noting(instance._note)),
-                    on_retry=meter.noting_retries(on_retry),
+                    on_retry=meter.noting_retries(instance._note_retry),
                     on_put_aside=putting_aside(processor.group),
                     batch_records=records,
                     interval_s=FOLLOWING_S,
@@ -214,13 +219,20 @@ class Instance:
         """What all processors did since the instance was opened, by name."""
         return sum((pump.counts for pump in self._pumps), Counter())
 
-    async def process(self, on_progress: Callable[[Progress], None] | None = None) -> None:
+    async def process(self, on_progress: Callable[[Progress], None] | None = None) -> HubsWait | None:
         """Process all that is in the log, and all that follows from it, then come to rest.
+
+        Hubs that have to wait for a model stay in the log for a later call; everything else is brought to its end.
 
         Args:
             on_progress: Told after every applied batch.
+
+        Returns:
+            Why hubs were left, or None where none were.
         """
         self._on_progress = on_progress
+        self._comes_to_an_end = True
+        self._hubs_wait_since_s = self._hubs_wait = None
         try:
             ends: dict[TopicPartition, int] = {}
             while (now := await self.ends()) != ends:
@@ -233,6 +245,7 @@ class Instance:
         finally:
             self._come_to_rest()
         await self._optimize_when_due()
+        return self._hubs_wait
 
     async def follow(self, on_progress: Callable[[Progress], None] | None = None) -> None:
         """Process records as they come, until `stop`; meanwhile the process has the switch interval of 0.5 ms."""
@@ -262,13 +275,27 @@ class Instance:
 
     def _come_to_rest(self) -> None:
         self._on_progress = None
+        self._comes_to_an_end = False
         for pump in self._pumps:
             pump.resume()
 
     def _note(self, progress: Progress) -> None:
         self._unoptimized += progress.counts.get("encoded", 0)
+        if progress.group == CONSOLIDATION:
+            self._hubs_wait_since_s = None
         if self._on_progress is not None:
             self._on_progress(progress)
+
+    def _note_retry(self, error: RetryLater) -> None:
+        """Have hubs wait for a later call where they have waited for long enough; nothing else waits with them."""
+        if isinstance(error, HubsWait) and self._comes_to_an_end:
+            now_s = time.monotonic()
+            if self._hubs_wait_since_s is None:
+                self._hubs_wait_since_s = now_s
+            if self._hubs_wait is None and now_s - self._hubs_wait_since_s >= HUBS_WAIT_S:
+                self._hubs_wait = error
+                self._pumps[-1].stop()
+        self._on_retry(error)
 
     async def _optimize_when_due(self) -> None:
         if self._unoptimized >= OPTIMIZE_AFTER:

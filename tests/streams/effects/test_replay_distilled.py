@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
@@ -9,15 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from fakes.chat_service import ChatService, chatting, quoting, refusing
+from fakes.chat_service import ChatService, Reply, chatting, quoting, refusing, says, shown, statement, statements
 from fakes.directories import directory
 from fakes.machine import SETTINGS
 from fakes.words import wordllama
+from helamem.processors.consolidation.distiller import HubsWait
 from helamem.processors.consolidation.llm.chat import ChatSettings
 from helamem.schemas.errors import ConfigurationError, MissingRecord
 from helamem.schemas.events import KnowledgeDistilled
 from helamem.schemas.topics import EFFECTS, FACTS, TOPICS
 from helamem.schemas.wire import decode
+from helamem.streams import instance as instances
 from helamem.streams.async_memory import AsyncMemory, Message
 from helamem.streams.distilling import ModelSettings
 from helamem.streams.erasure.erase import Work, erase
@@ -179,3 +182,60 @@ async def test_an_erasure_counts_the_answers_that_stay(service: ChatService, pla
     async with home_of(service, place / "home") as memory:
         digest = (await memory.digest()).digest
     assert (await replay(place / "home", place / "a")).digest.digest == digest
+
+
+@pytest.mark.parametrize(
+    "reply", [says("I cannot do that."), refusing(500), refusing(401)], ids=["words", "500", "401"]
+)
+async def test_an_erasure_waits_for_no_model(service: ChatService, place: Path, reply: Reply) -> None:
+    """What is left is quoted, whatever the model does; so no erasure stands in the way of another one."""
+    service.reply = lambda asked: says(
+        statements(statement(f"{shown(asked)[0]['speaker']} says so.", *(told["id"] for told in shown(asked)[:8])))
+    )
+    async with home_of(service, place / "home") as memory:
+        for number, text in enumerate(TEXTS):
+            speaker = "Tom" if number % 2 else "Anna"
+            await memory.append(
+                [Message(space=SPACE, conversation="c", speaker=speaker, text=text, message_id=f"{number}")]
+            )
+        await memory.process()
+        await asked_and_used(memory)
+
+    @asynccontextmanager
+    async def working() -> AsyncIterator[Work]:
+        async with home_of(service, place / "home") as memory:
+            yield memory.instance, memory.process
+
+    calls = len(service.calls)
+    service.reply = lambda asked: reply
+    done = await erase(place / "home", working, space=SPACE, subject="Anna")
+    assert (done.facts > 0, done.distilled_again > 0, len(service.calls)) == (True, True, calls)
+    again = {fact.distiller for _, fact in await distilled(place / "home")}
+    assert again == {"openai:g:distil.v1", "extractive:1"}
+    assert (await erase(place / "home", working, space=SPACE, subject="Tom")).memories > 0
+
+
+async def test_everything_but_hubs_comes_to_its_end_without_the_model(
+    service: ChatService, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call says why hubs were left, when all else is done; a later one takes them up."""
+    monkeypatch.setattr(instances, "HUBS_WAIT_S", 0.0)
+    async with home_of(service, place / "home") as memory:
+        texts = [Message(space=SPACE, conversation="c", speaker="Anna", text=t, message_id=t) for t in TEXTS]
+        await memory.append(texts)
+        assert await memory.process() is None
+        service.reply = lambda asked: refusing(401)
+        async with asyncio.timeout(60):
+            await asked_and_used(memory)
+        many = [Message(space=SPACE, conversation=f"d{n}", speaker="Tom", text=f"Ship {n} sails.") for n in range(2100)]
+        await memory.append(many)
+        async with asyncio.timeout(60):
+            waiting = await memory.process()
+        assert isinstance(waiting, HubsWait)
+        assert "refuses the call with 401" in str(waiting)
+        assert await memory.facts() == []
+        assert (await memory.spaces())[SPACE] == len(texts) + len(many)
+    service.reply = quoting
+    async with home_of(service, place / "home") as memory:
+        assert await memory.process() is None
+        assert await memory.facts()

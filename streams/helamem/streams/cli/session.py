@@ -20,6 +20,7 @@ from helamem.streams.cli.progress import bar
 from helamem.streams.cli.tracing import tracing
 
 if TYPE_CHECKING:  # they import the engine and the embedder
+    from helamem.processors.consolidation.distiller import HubsWait
     from helamem.streams.async_memory import AsyncMemory
     from helamem.streams.distilling import ModelSettings
     from helamem.streams.metrics import Metrics
@@ -45,7 +46,7 @@ class Session:
     async def catch_up(self) -> Counter[str]:
         """Process the rest of the log, with a progress bar, and return what was counted.
 
-        Where hubs alone have to wait for a model, they are left in the backlog.
+        Hubs that have to wait for a model are left in the log, once all else is up to date.
 
         Raises:
             RetryLater: The store or the log stayed away.
@@ -63,10 +64,13 @@ class Session:
                 self._patience.renew()
                 advance(done, max(done, total))
 
+            waiting: HubsWait | None = None
             with suppress(Stopped):  # patience is exhausted: said below
-                await self.memory.process(on_progress)
-        if self._patience.exhausted is not None:
-            _give_up(self._patience.exhausted)
+                waiting = await self.memory.process(on_progress)
+        if (away := self._patience.exhausted) is not None:
+            raise RetryLater(f"{away}; what is in the log is safe, and the same command goes on from here")
+        if waiting is not None:
+            say(f"hubs wait to be distilled: {waiting}; they stay in the log, and all else is up to date")
         return Counter(instance.counts) - before
 
     async def positions(self) -> dict[str, int]:
@@ -111,7 +115,11 @@ class Patience:
         self._since = None
 
     def note(self, error: RetryLater) -> None:
-        """Note that something is away."""
+        """Note that something is away; hubs that wait for a model are left by whoever processes them."""
+        from helamem.processors.consolidation.distiller import HubsWait  # noqa: PLC0415 - it imports arrays
+
+        if isinstance(error, HubsWait):
+            return
         now = self._clock()
         if self._since is None:
             self._since = now
@@ -161,19 +169,6 @@ async def opened(
         )
         async with AsyncMemory(instance) as memory:
             yield Session(memory, patience)
-
-
-def _give_up(error: RetryLater) -> None:
-    """End the work of a command on a log: nobody but consolidation waits for a model, anything else is needed.
-
-    Raises:
-        RetryLater: Something else than a model is away.
-    """
-    from helamem.processors.consolidation.distiller import HubsWait  # noqa: PLC0415 - it imports arrays
-
-    if not isinstance(error, HubsWait):
-        raise RetryLater(f"{error}; what is in the log is safe, and the same command goes on from here")
-    say(f"hubs wait to be distilled: {error}; they stay in the log, and all else is up to date")
 
 
 def _distiller() -> ModelSettings | None:

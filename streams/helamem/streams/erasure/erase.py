@@ -6,7 +6,8 @@ The steps are such that whoever is killed in the middle runs the same erasure ag
 2. `subject.erased` and the retractions of facts stand in the log, in one append; the memories are hidden.
 3. Vectors leave the cache, the shards are written anew, past states and snapshots go. Only then, when nobody needs to
    read the words any more to know what to remove, the keys are destroyed.
-4. What the facts were distilled from is distilled again from what is left. The file goes.
+4. What the facts were distilled from is distilled again from what is left, by quoting: an erasure waits for no model.
+   The file goes.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from helamem.processors.consolidation.extractive import ExtractiveDistiller
 from helamem.processors.consolidation.processor import Consolidation
 from helamem.processors.consolidation.told import Told
 from helamem.processors.encoding.unsealing import Erased, NoKeys, Unsealer
@@ -83,7 +85,7 @@ async def erase(home: Path, opened: Opened, *, space: str, subject: str, dry_run
         BadInput: Nothing in the space is theirs, another erasure was interrupted, or the home has no log of its own.
         ConfigurationError: Another process writes the home, takes snapshots of it or uses a past state (`InUseError`).
             Where one began to while the erasure was at work, the same erasure goes on once it has ended.
-        RetryLater: The disk is full, or a model that distils is away; the same erasure goes on from there.
+        RetryLater: The disk is full; the same erasure goes on from there.
     """
     named = _Named(space, subject)
     with Copies(home) as copies:
@@ -210,14 +212,17 @@ def _destroy(home: Home, named: _Named, erased: Erased) -> None:
 
 
 async def _distil(instance: Instance, space: str, found: Survey) -> int:
-    """Distil hubs again, and return how many facts came of it that were not known."""
+    """Distil hubs again, and return how many facts came of it that were not known.
+
+    A model that is away, refuses or cannot be read would keep this erasure from its end, and with it every other one.
+    """
     if not found.hubs:
         return 0
     told = Told(None)
     async for fact in instance.store.scan_facts(space):
         if not fact.hidden:
             told.remember(space, fact.kind, fact.evidence)
-    consolidation = Consolidation(instance.store, instance.distiller, conversation_ends(instance.log))
+    consolidation = Consolidation(instance.store, ExtractiveDistiller(), conversation_ends(instance.log))
     events = await consolidation.again(found.hubs, told)
     await instance.log.append([record_of(event) for event in events])
     return len(events)
