@@ -75,6 +75,8 @@ def test_readme_commands_do_what_they_say(tmp_path: Path) -> None:
         "facts",
         "why",
         "trace",
+        "profile",
+        "profile",
         "recall",
         "audit",
         "archive",

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from helamem.processors.store.payload import slot_id
 from helamem.processors.store.port import (
     Checkpoint,
     EdgeRow,
@@ -98,6 +99,12 @@ def fact(number: int, text: str = "", *, space: str = A, position: Position | No
     )
 
 
+def claiming(number: int, key: str, value: str, *, space: str = A, position: Position | None = None) -> Fact:
+    """Return a fact that claims something of Anna."""
+    plain = fact(number, space=space, position=position)
+    return Fact(record=replace(plain.record, key=key, value=value), dense=plain.dense, lexical=plain.lexical)
+
+
 def row(of: Memory | str, offset: int, neighbours: bytes = b"", *, generation: int = 1, space: str = A) -> EdgeRow:
     """Return an edge row."""
     id_ = of if isinstance(of, str) else of.turn.id
@@ -181,6 +188,49 @@ class StoreContract:
         assert await store.facts(A, [f.record.id]) == {f.record.id: f.record}
         assert (await store.search_memories(A, m.dense, "banana", 5)).lexical == {}
         assert (await store.search_facts(A, f.dense, "banana", 5)).lexical == {}
+
+    @pytest.mark.parametrize("hidden", [False, True])
+    async def test_an_amended_fact_keeps_its_words_and_its_visibility(
+        self, store: MemoryStore, *, hidden: bool
+    ) -> None:
+        """Its evidence and its time change, where the amendment is newer; nothing is made anew."""
+        f = claiming(1, "home", "bergen", position=Position(1, 5))
+        more = replace(
+            f.record,
+            evidence=(*f.record.evidence, memory_id(A, "m9")),
+            evidence_hashes=(*f.record.evidence_hashes, "3" * 64),
+            valid_from_ms=7,
+            sources=2,
+            position=Position(1, 8),
+        )
+        await store.write(Writes(facts=(f,), marks=(mark(f, 6, hidden=hidden),)))
+        await store.write(Writes(amendments=(more, replace(fact(2).record, position=Position(1, 9)))))
+        await store.write(Writes(facts=(f,), amendments=(replace(f.record, value="oslo", position=Position(1, 7)),)))
+        assert [one async for one in store.scan_facts(A)] == [replace(more, hidden=hidden)]
+        found = await store.search_facts(A, f.dense, f.lexical, 5)
+        assert set(found.dense) | set(found.lexical) == (set() if hidden else {f.record.id})
+
+    async def test_facts_are_looked_up_by_what_they_are_about(self, store: MemoryStore) -> None:
+        """By their slot, whatever the form of its words, and by the facts that they supersede, in their own space."""
+        home, other = claiming(1, "home", "bergen"), claiming(2, "home", "oslo")
+        likes = claiming(3, "likes:hiking", "yes")
+        later = Fact(record=replace(fact(4).record, supersedes=(likes.record.id,)), dense=vector("d"), lexical="d")
+        theirs = claiming(1, "home", "bergen", space=B)
+        gone = claiming(5, "home", "rome")
+        await store.write(Writes(facts=(home, other, likes, later, theirs, gone), marks=(mark(gone, 9, hidden=True),)))
+        slot = slot_id(A, "ANNA", "home")
+        assert await store.facts_about(A, [slot]) == {one.record.id: one.record for one in (home, other)}
+        assert set(await store.facts_about(A, [slot_id(A, "Anna", "likes:hike")])) == {likes.record.id}
+        assert set(await store.facts_about(A, [likes.record.id])) == {later.record.id}
+        assert set(await store.facts_about(B, [slot_id(B, "Anna", "home")])) == {theirs.record.id}
+        assert await store.facts_about(B, [slot]) == {}
+        assert await store.facts_about(A, []) == {}
+
+    async def test_many_facts_about_one_thing_are_all_found(self, store: MemoryStore) -> None:
+        """More than one page of them."""
+        many = [claiming(n, "home", f"town{n} {'x' * 200}") for n in range(1100)]
+        await store.write(Writes(facts=tuple(many)))
+        assert len(await store.facts_about(A, [slot_id(A, "Anna", "home")])) == 1100
 
     async def test_redelivery_of_a_batch_changes_nothing(self, store: MemoryStore) -> None:
         """The same writes applied twice, and once more in part, leave what they left the first time."""

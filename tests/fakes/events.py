@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Sequence
 from typing import Literal
 
+from msgspec import UNSET
+
 from helamem.schemas.events import (
     ConversationMessage,
     EventData,
@@ -83,14 +85,19 @@ def distilled(
     kind: Literal["user-trait", "fact", "agent-knowledge"] = "fact",
     time_ms: int = START_MS,
     evidence: Sequence[str] = ("m0",),
+    claim: tuple[str, str] | None = None,
+    supersedes: Sequence[str] = (),
 ) -> Event:
-    """Return a fact whose evidence are the memories of these messages."""
+    """Return a fact whose evidence are the memories of these messages; it may claim a value of a key."""
     data = KnowledgeDistilled(
         fact_id=fact_id(space, kind, text),
         kind=kind,
         text=text,
         subject="Anna",
         valid_from=time_ms,
+        key=claim[0] if claim else UNSET,
+        value=claim[1] if claim else UNSET,
+        supersedes=tuple(fact_id(space, kind, other) for other in supersedes) or UNSET,
         evidence=tuple(
             Evidence(memory_id=memory_id(space, name), content_hash=hashlib.sha256(name.encode()).hexdigest())
             for name in evidence

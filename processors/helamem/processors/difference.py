@@ -106,7 +106,8 @@ def _turn(turn: Turn) -> object:
 
 
 def _fact(fact: FactRecord) -> object:
-    return fact.text, fact.evidence, fact.evidence_hashes, fact.hub, fact.vector_hash
+    claimed = fact.key, fact.value, fact.valid_from_ms, fact.valid_until_ms, fact.supersedes
+    return fact.text, fact.evidence, fact.evidence_hashes, fact.hub, fact.vector_hash, claimed
 
 
 async def _weights(rows: AsyncIterator[EdgeRow]) -> dict[tuple[str, Pair], int]:

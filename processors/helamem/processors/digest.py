@@ -106,7 +106,7 @@ def _turn(turn: Turn) -> bytes:
 def _fact(fact: FactRecord) -> bytes:
     if fact.data_subjects:  # its id is derived from the commitment
         sealed = [fact.id, fact.kind, fact.subject, fact.valid_from_ms, fact.evidence, fact.evidence_hashes, fact.hub]
-        return orjson.dumps([*sealed, fact.distiller, fact.hidden])
+        return orjson.dumps([*sealed, fact.distiller, fact.hidden, *_claimed(fact)])
     return orjson.dumps(
         [
             fact.id,
@@ -120,8 +120,15 @@ def _fact(fact: FactRecord) -> bytes:
             fact.distiller,
             fact.vector_hash,
             fact.hidden,
+            *_claimed(fact),
         ]
     )
+
+
+def _claimed(fact: FactRecord) -> list[object]:
+    """Return what a fact claims, where there is anything: the digests of facts without stay what they were."""
+    claimed: list[object] = [fact.key, fact.value, fact.valid_until_ms, fact.supersedes, fact.sources]
+    return claimed if any(claimed) else []
 
 
 def _edges(row: EdgeRow) -> bytes:

@@ -35,6 +35,8 @@ Subjects = Annotated[tuple[Name, ...], Meta(min_length=1, max_length=MOST_SUBJEC
 """Data subjects: whom words are about or from, so that erasing any one of them erases the words."""
 EVERYONE = "*"
 """Stands for whoever is in the space, where nobody says whose words they are: any erasure there erases them."""
+Key = Annotated[str, Meta(pattern=r"^[^\x00-\x1f]+$(?!\n)", max_length=256)]
+"""What a fact says of its subject, such as `home`; behind a colon what it is about: `likes:tennis`."""
 SEALED_TEXT = "[sealed]"
 """What stands where words would, in an event whose words are sealed."""
 
@@ -179,6 +181,14 @@ class KnowledgeDistilled(EventData, frozen=True, kw_only=True):
     subject: Name
     """Whom or what the statement is about."""
     valid_from: Milliseconds
+    key: Key | UnsetType = UNSET
+    """What it says of its subject; of one subject and key one value holds at a time. Missing where nobody knows."""
+    value: Name | UnsetType = UNSET
+    """What it says of that: `bergen`; `yes` or `no` for a key with a colon, `none` where there is none any more."""
+    valid_until: Milliseconds | UnsetType = UNSET
+    """Event time at which it held no longer, where that was known when it was distilled."""
+    supersedes: Annotated[tuple[Uuid, ...], Meta(max_length=64)] | UnsetType = UNSET
+    """Facts that hold no longer since this one does."""
     evidence: Annotated[tuple[Evidence, ...], Meta(min_length=1, max_length=64)]
     hub: Name
     """Id of the `memory.hub-formed` event."""

@@ -115,6 +115,8 @@ EXAMPLES: tuple[Event, ...] = (
             text=_FACT_TEXT,
             subject="Alice",
             valid_from=_NOON_MS,
+            key="pet:pixel",
+            value="yes",
             evidence=(
                 Evidence(
                     memory_id=_DOG, content_hash="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"

@@ -17,6 +17,7 @@ from helamem.processors.consolidation.distiller import Distiller, HubsWait
 from helamem.processors.digest import Digest, digest
 from helamem.processors.embedder.port import Embedder
 from helamem.processors.forgetting.policy import Forgettable, ForgettingPolicy, forgettable
+from helamem.processors.profile.profile import Profile, profile
 from helamem.processors.recall.context import BUDGET, Context, context_of
 from helamem.processors.recall.recall import Hit, Recall
 from helamem.processors.store.port import EdgeRow, FactRecord, Turn
@@ -274,6 +275,16 @@ class AsyncMemory:
         """Return the facts of a space or of all, hidden ones included, in order of space and time."""
         found = [fact async for fact in self.instance.store.scan_facts(space)]
         return sorted(found, key=lambda fact: (fact.space, fact.valid_from_ms, fact.id))
+
+    async def profile(self, space: str, *, as_of: datetime | int | None = None) -> Profile:
+        """Return what is known of the people of a space and what its agents know, put together from its facts.
+
+        Args:
+            space: Whose profile.
+            as_of: What held at this time (aware, or milliseconds since 1970), of what was known by then. None is now.
+        """
+        as_of_ms = to_ms(as_of) if isinstance(as_of, datetime) else as_of
+        return await profile(self.instance.store, space, self._clock() if as_of_ms is None else as_of_ms)
 
     async def edges(self, space: str | None = None) -> list[EdgeRow]:
         """Return the learned edges of every memory of a space or of all, in order of space and memory."""

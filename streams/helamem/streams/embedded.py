@@ -24,6 +24,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from helamem.processors.consolidation.distiller import Distiller
 from helamem.processors.embedder.port import Embedder
 from helamem.processors.forgetting.policy import Forgettable, ForgettingPolicy
+from helamem.processors.profile.profile import Profile
 from helamem.processors.recall.recall import Hit
 from helamem.schemas.settings import Settings
 from helamem.streams.async_memory import AsyncMemory, Message, Recalled
@@ -31,7 +32,7 @@ from helamem.streams.distilling import ModelSettings
 from helamem.streams.metrics.registry import Metrics
 from helamem.streams.tracing.untraced import UNTRACED, Untraced
 
-__all__ = ["AsyncMemory", "Forgettable", "ForgettingPolicy", "Hit", "Memory", "Message", "Recalled"]
+__all__ = ["AsyncMemory", "Forgettable", "ForgettingPolicy", "Hit", "Memory", "Message", "Profile", "Recalled"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -92,6 +93,7 @@ class Memory:
     process = _waiting(AsyncMemory.process)
     recall = _waiting(AsyncMemory.recall)
     reinforce = _waiting(AsyncMemory.reinforce)
+    profile = _waiting(AsyncMemory.profile)
     facts = _waiting(AsyncMemory.facts)
     edges = _waiting(AsyncMemory.edges)
     turns = _waiting(AsyncMemory.turns)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import UNSET
 
 from fakes.directories import directory
 from fakes.events import SPACE, START_MS, event, forgotten, message
@@ -209,9 +210,52 @@ async def test_overlapping_hubs_tell_once(known: Machine) -> None:
     first, second, third = hub("h1", "m0", "m3"), hub("h2", "m3", "m0"), hub("h3", "m4", "m0", "m3")
     together = await process(known, first, second, third)
     assert [fact.hub for fact in facts(together)] == ["h1", "h3"]
+    less, more = facts(together)
+    assert (less.supersedes, more.supersedes) == (UNSET, (less.fact_id,)), "what tells more takes its place"
     state = (await process(known, first)).state
     assert (await process(known, second, state=state)).events == ()
     assert [fact.hub for fact in facts(await process(known, third, state=state))] == ["h3"]
+
+
+async def test_what_changed_supersedes_what_held(one: Machine) -> None:
+    """A later statement names the one that it ends; one that says the same again adds its evidence to that fact."""
+    said = {
+        "old": ("I live in Lisbon near the harbour.", 0),
+        "new": ("We moved to Bergen last week.", 10),
+        "again": ("I live in Bergen and I love the rain.", 20),
+        "late": ("I live in Porto with two friends.", 5),
+    }
+    await one.append(*(message(name, text, time_ms=START_MS + at) for name, (text, at) in said.items()))
+    await one.settle()
+    for number, names in enumerate((["old", "new"], ["again", "old"], ["late", "new"], ["again", "late"])):
+        await one.append(hub(f"h{number}", *names))
+        await one.settle()
+    homes = [fact async for fact in one.store.scan_facts(SPACE) if fact.key == "home"]
+    by_value = {fact.value: fact for fact in homes}
+    assert len(homes) == 3
+    lisbon, bergen, porto = (by_value[value] for value in ("lisbon", "bergen", "porto"))
+    assert bergen.text == "2025-03-01 Anna: We moved to Bergen last week [2025-02-17/2025-02-23]."
+    assert (bergen.supersedes, bergen.valid_until_ms) == ((lisbon.id,), None)
+    assert bergen.evidence == (memory_id(SPACE, "new"), memory_id(SPACE, "again"))
+    assert (porto.supersedes, porto.valid_until_ms) == ((lisbon.id,), START_MS + 10)
+    assert lisbon.supersedes == ()
+
+
+async def test_two_hubs_of_one_batch_know_of_each_other(one: Machine) -> None:
+    """What the first one tells is known to the second, before anything is stored."""
+    await one.append(
+        message("m0", "I live in Lisbon near the harbour."),
+        message("m1", "We moved to Bergen last week.", time_ms=START_MS + 9),
+        message("m2", "I live in Bergen now.", time_ms=START_MS + 12),
+    )
+    await one.settle()
+    told = facts(await process(one, hub("h0", "m0", "m1"), hub("h1", "m2", "m1"), hub("h2", "m1", "m0")))
+    assert [(fact.value, len(fact.evidence), fact.hub) for fact in told if fact.key == "home"] == [
+        ("lisbon", 1, "h0"),
+        ("bergen", 1, "h0"),
+        ("bergen", 1, "h1"),
+    ]
+    assert told[1].fact_id == told[2].fact_id
 
 
 async def test_another_event_is_poison(known: Machine) -> None:

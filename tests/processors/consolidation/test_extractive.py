@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from fakes.events import SPACE
 from fakes.turns import turn
 from helamem.processors.consolidation.distiller import Cluster, Statement
-from helamem.processors.consolidation.extractive import MAX_PIECES, ExtractiveDistiller, sentences
+from helamem.processors.consolidation.extractive import MAX_PIECES, ExtractiveDistiller
+from helamem.processors.consolidation.sentences import sentences
 from helamem.processors.store.port import Turn
 from helamem.schemas.events import MAX_TEXT
 from helamem.schemas.ids import memory_id

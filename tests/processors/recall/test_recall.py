@@ -377,3 +377,71 @@ async def test_the_same_memories_answer_alike_however_they_came(place: Path) -> 
             hits = await recall.recall(SPACE, "tent rope", RecallSettings(), NOW_MS)
             answers.append([hit.result.id for hit in hits])
     assert answers[0] == answers[1]
+
+
+async def moved(one: Machine) -> None:
+    """Have Anna live in Lisbon, then in Bergen, both told by messages and as facts, and her boss change unnoticed."""
+    await one.append(
+        message("old", "I live in Lisbon, close to the river.", time_ms=START_MS),
+        message(
+            "new", "Guess what, we have settled in Bergen for good.", time_ms=START_MS + 1000, conversation="later"
+        ),
+        distilled("f-old", "Anna lives in Lisbon by the river.", evidence=["old"], claim=("home", "lisbon")),
+        distilled(
+            "f-new", "Settled for good: Bergen.", evidence=["new"], claim=("home", "bergen"), time_ms=START_MS + 1000
+        ),
+        distilled("f-tent", "Anna owns a tent in Lisbon colours.", evidence=["old"]),
+    )
+    await one.settle()
+
+
+async def test_what_holds_comes_before_what_held(one: Machine) -> None:
+    """Of memories and of facts, also where the newer words share none with the question; what held is marked."""
+    await moved(one)
+    hits = await ask(one, "Where does Anna live?", facts=5)
+    assert found(hits) == ["new", "old"]
+    told = [(hit.fact.text, hit.ended_ms) for hit in hits if hit.fact is not None]
+    assert told[0] == ("Settled for good: Bergen.", None)
+    assert told[-1] == ("Anna lives in Lisbon by the river.", START_MS + 1000)
+
+
+async def test_at_an_earlier_moment_what_held_then_holds(one: Machine) -> None:
+    """Nothing is known of what came later."""
+    await moved(one)
+    hits = await ask(one, "Where does Anna live?", facts=5, now_ms=START_MS + 999, until_ms=START_MS + 999)
+    assert found(hits) == ["old"]
+    told = {hit.fact.text: hit.ended_ms for hit in hits if hit.fact is not None}
+    assert told["Anna lives in Lisbon by the river."] is None
+    assert "Settled for good: Bergen." not in told
+
+
+async def test_a_question_about_the_past_is_answered_by_what_held(one: Machine) -> None:
+    """The order is that of the scores."""
+    await moved(one)
+    assert found(await ask(one, "Where did Anna live before?"))[0] == "old"
+    assert found(await ask(one, "Did Anna use to live in Lisbon earlier?"))[0] == "old"
+
+
+async def test_a_retracted_fact_ends_nothing(one: Machine) -> None:
+    """What it had superseded holds again."""
+    await moved(one)
+    await one.append(retracted("x", "Settled for good: Bergen."))
+    await one.settle()
+    hits = await ask(one, "Where does Anna live?", facts=5)
+    assert {hit.fact.text: hit.ended_ms for hit in hits if hit.fact} == {
+        "Anna lives in Lisbon by the river.": None,
+        "Anna owns a tent in Lisbon colours.": None,
+    }
+
+
+async def test_a_fact_goes_with_the_memory_that_its_words_are_from(one: Machine) -> None:
+    """Forgotten, it takes the fact out of every recall; restored, it brings it back. What only confirms does not."""
+    await moved(one)
+    await one.append(distilled("f-again", "Settled for good: Bergen.", evidence=["old"], claim=("home", "bergen")))
+    await one.append(forgotten("gone", "old"))
+    await one.settle()
+    texts = [hit.fact.text for hit in await ask(one, "Where does Anna live? Bergen or Lisbon?", facts=5) if hit.fact]
+    assert texts == ["Settled for good: Bergen."]
+    await one.append(restored("back", "old"))
+    await one.settle()
+    assert len([hit for hit in await ask(one, "Where does Anna live? Bergen or Lisbon?", facts=5) if hit.fact]) == 3

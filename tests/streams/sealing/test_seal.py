@@ -145,3 +145,11 @@ def test_of_two_erasures_the_first_one_counts() -> None:
         assert not erased.before("acme/else", THING, Position(1, 4))
         assert erased.before("acme/else", THING, Position(1, 7))
         assert erased.before("acme/else", THING, Position(2, 0))
+
+
+def test_what_a_fact_claims_does_not_stand_beside_its_sealed_words(sealer: Sealer) -> None:
+    """An allergy is as much a word as the sentence that tells of it."""
+    sealed = sealer.seal(distilled("f", TEXT, claim=("allergy:quixotropolitan nuts", "yes")))
+    assert isinstance(sealed.data, KnowledgeDistilled)
+    assert (sealed.data.key, sealed.data.value) == (UNSET, UNSET)
+    assert b"quixotropolitan" not in encode(sealed)

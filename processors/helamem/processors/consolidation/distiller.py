@@ -32,6 +32,13 @@ class Statement(Struct, frozen=True, kw_only=True):
     valid_from_ms: int
     evidence: tuple[Turn, ...]
     """The turns that say it, in time order."""
+    key: str = ""
+    """What it says of its subject; of one subject and key one value holds at a time. Empty where nobody knows."""
+    value: str = ""
+    valid_until_ms: int | None = None
+    """When it held no longer, where that is known already."""
+    supersedes: tuple[str, ...] = ()
+    """Ids of the facts that hold no longer since this one does."""
     confidence: int | None = None
     """How sure a model is of it, in percent, where one wrote it."""
     answer: str | None = None

@@ -1,8 +1,10 @@
 """The default distiller: it writes nothing itself, it picks whole sentences that were said and puts them in order.
 
-From a cluster it makes at most one statement of each kind (traits: one for each speaker). A statement is what the
-cluster's strongest members told, in time order, each with its day and speaker, relative dates made absolute. Strength
-decides and not likeness of words: what belongs together often shares none. It needs no model and cannot invent.
+A sentence that claims something which can change, such as where somebody lives, is a statement of its own with subject,
+key and value (see `claims`). Of the rest of a cluster it makes at most one statement of each kind (traits: one for each
+speaker): what the cluster's strongest members told, in time order, each with its day and speaker, relative dates made
+absolute. Strength decides and not likeness of words: what belongs together often shares none. It needs no model and
+cannot invent.
 """
 
 from __future__ import annotations
@@ -13,8 +15,11 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
+from helamem.processors.consolidation.claims.claim import Claim
+from helamem.processors.consolidation.claims.reading import claims
 from helamem.processors.consolidation.dates import with_absolute_dates
 from helamem.processors.consolidation.distiller import Cluster, Kind, Statement
+from helamem.processors.consolidation.sentences import sentences
 from helamem.processors.store.port import Turn
 from helamem.schemas.times import from_ms
 
@@ -25,14 +30,6 @@ _SAME = 0.6
 _MIN_WORDS = 4
 _MOST_CHARACTERS = 2000
 """Of one turn that are quoted, before its dates are made absolute: a statement must fit into an event."""
-_SENTENCE = re.compile(r"[^.!?…]+(?:[.!?…]+(?=\S)[^.!?…]+)*[.!?…]*[\"')\]]*")
-_GOES_ON = re.compile(
-    r"(?:^|[\s(\"'])(?:Dr|Mr|Mrs|Ms|Prof|St|Mt|vs|e\.g|i\.e|approx|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec|[A-Z])\.$"
-)
-"""What a full stop of its own stands behind, whatever comes next."""
-_MAY_GO_ON = re.compile(r"(?:^|[\s(\"'])(?:etc|Jr|Sr|Inc|Ltd|Co|Corp|Ave|Rd|(?:[A-Za-z]\.)+[A-Za-z])\.$")
-"""What may end a sentence too: "5 p.m." does before a capital letter."""
-_NUMBER = re.compile(r"(?:^|\s)[Nn]o\.$")
 _WORDS = re.compile(r"[\w'-]+")
 _TRAIT = re.compile(
     r"\b(?:i|we)(?:'m| am|'ve| have|'re| are)? (?:always|never|usually|often|really )?\s*"
@@ -62,11 +59,37 @@ class ExtractiveDistiller:
 
 
 def _statements(cluster: Cluster) -> list[Statement]:
+    claimed = [(turn, _claimed(turn)) for turn in cluster.turns]
     by_kind: dict[tuple[Kind, str], list[_Piece]] = {}
-    for piece in _without_repeats(filter(None, map(_piece, cluster.turns))):
+    pieces = (_piece(turn, frozenset(claim.sentence for claim in told)) for turn, told in claimed)
+    for piece in _without_repeats(filter(None, pieces)):
         kind = _kind(piece)
         by_kind.setdefault((kind, piece.turn.speaker if kind == "user-trait" else ""), []).append(piece)
-    return [_statement(kind, pieces) for (kind, _), pieces in sorted(by_kind.items())]
+    claims_made = [_claim(turn, claim) for turn, told in claimed for claim in told]
+    return [*claims_made, *(_statement(kind, pieces) for (kind, _), pieces in sorted(by_kind.items()))]
+
+
+def _claimed(turn: Turn) -> list[Claim]:
+    """Return at most one claim of each sentence, since its words are told once; rather what holds than what is over."""
+    found: dict[str, Claim] = {}
+    for claim in claims(turn.text, turn.speaker):
+        first = found.get(claim.sentence)
+        if len(claim.sentence) < _MOST_CHARACTERS and (first is None or (first.ends and not claim.ends)):
+            found[claim.sentence] = claim
+    return list(found.values())
+
+
+def _claim(turn: Turn, claim: Claim) -> Statement:
+    words = frozenset(_WORDS.findall(claim.sentence.lower()))
+    return Statement(
+        kind="agent-knowledge" if turn.role == "agent" else "user-trait",
+        text=_quote(_Piece(turn=turn, text=claim.sentence, words=words)),
+        subject=claim.subject,
+        valid_from_ms=turn.time_ms,
+        evidence=(turn,),
+        key=claim.key,
+        value=claim.value,
+    )
 
 
 def _statement(kind: Kind, pieces: Sequence[_Piece]) -> Statement:
@@ -86,39 +109,28 @@ def _quote(piece: _Piece) -> str:
     return f"{said.isoformat()} {piece.turn.speaker}: {with_absolute_dates(piece.text, said)}"
 
 
-def _piece(turn: Turn) -> _Piece | None:
-    """Return the declarative sentences of a turn, or None where it only asks, greets or reacts."""
-    told: list[str] = []
+def _piece(turn: Turn, told_apart: frozenset[str]) -> _Piece | None:
+    """Return the declarative sentences of a turn, or None where it only asks, greets or reacts.
+
+    Args:
+        turn: What was said.
+        told_apart: Sentences that are statements of their own.
+    """
+    quoted: list[str] = []
     left = _MOST_CHARACTERS
     for sentence in sentences(turn.text):
-        if not _asks(sentence) and len(_WORDS.findall(sentence)) >= _MIN_WORDS and len(sentence) < left:
-            told.append(sentence)
+        if (
+            sentence not in told_apart
+            and not _asks(sentence)
+            and len(_WORDS.findall(sentence)) >= _MIN_WORDS
+            and len(sentence) < left
+        ):
+            quoted.append(sentence)
             left -= len(sentence) + 1
-    if not told:
+    if not quoted:
         return None
-    text = " ".join(told)
+    text = " ".join(quoted)
     return _Piece(turn=turn, text=text, words=frozenset(w.lower() for w in _WORDS.findall(text)))
-
-
-def sentences(text: str) -> list[str]:
-    """Return the sentences of a text, each whole and with its punctuation."""
-    whole: list[str] = []
-    for found in _SENTENCE.findall(text):
-        if whole and (_is_cut(whole[-1], found) or not _WORDS.search(found)):
-            whole[-1] = f"{whole[-1]}{found}".strip()
-        elif found.strip():
-            whole.append(found.strip())
-    return whole
-
-
-def _is_cut(before: str, after: str) -> bool:
-    """Return whether the full stop between two pieces of text ends no sentence."""
-    following = after.lstrip()[:1]
-    return bool(
-        _GOES_ON.search(before)
-        or (_MAY_GO_ON.search(before) and not following.isupper())
-        or (_NUMBER.search(before) and following.isdigit())
-    )
 
 
 def _asks(sentence: str) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from msgspec import UNSET, UnsetType
 
 from helamem.processors.consolidation.distiller import Cluster, Distiller, Statement
+from helamem.processors.consolidation.settling import Settling
 from helamem.processors.consolidation.told import Told
 from helamem.processors.encoding.processor import GROUP as ENCODING
 from helamem.processors.port import Batch, Delivery, Effects
@@ -45,10 +46,12 @@ class Consolidation:
         self._conversation_ends = conversation_ends
         self._first_ends: Mapping[str, int] | None = None
         self._told: dict[TopicPartition, Told] = {}
+        self._settling: dict[TopicPartition, Settling] = {}
 
     async def restore(self, partition: TopicPartition, state: bytes | None) -> None:
         """Begin again with a partition, knowing what was told of it already."""
         self._told[partition] = Told(state)
+        self._settling[partition] = Settling(self._store)
 
     async def process(self, batch: Batch) -> Effects:
         """Return the distilled facts of the batch's hubs as events; see `Processor.process`.
@@ -65,13 +68,14 @@ class Consolidation:
         await self._wait_for_encoding(batch.deliveries)
         clusters = [await self._cluster(event.space, hub) for event, hub in hubs]
         events: list[Event] = []
-        told = self._told[batch.partition]
+        told, settling = self._told[batch.partition], self._settling[batch.partition]
+        await settling.begin()
         worth = [not self._distiller.costly or told.is_worth_it(cluster) for cluster in clusters]
         distilled = iter(
             await self._distiller.distill([one for one, wanted in zip(clusters, worth, strict=True) if wanted])
         )
         for (event, _), wanted in zip(hubs, worth, strict=True):
-            fresh = told.new(event.space, next(distilled)) if wanted else []
+            fresh = await _fresh(event.space, next(distilled), told, settling) if wanted else []
             events += [self._event(event, statement) for statement in fresh]
             counts["distilled" if fresh else "nothing-new"] += 1
         counts["facts-emitted"] = len(events)
@@ -88,10 +92,11 @@ class Consolidation:
             RetryLater: A remote model is away.
         """
         clusters = [await self._cluster(event.space, hub) for event, hub in hubs]
+        settling = Settling(self._store)
         return [
             self._event(event, statement)
             for (event, _), statements in zip(hubs, await self._distiller.distill(clusters), strict=True)
-            for statement in told.new(event.space, statements)
+            for statement in await _fresh(event.space, statements, told, settling)
         ]
 
     async def _wait_for_encoding(self, deliveries: tuple[Delivery, ...]) -> None:
@@ -137,6 +142,10 @@ class Consolidation:
                 text=statement.text,
                 subject=statement.subject,
                 valid_from=statement.valid_from_ms,
+                key=statement.key or UNSET,
+                value=statement.value or UNSET,
+                valid_until=UNSET if statement.valid_until_ms is None else statement.valid_until_ms,
+                supersedes=statement.supersedes or UNSET,
                 evidence=tuple(
                     Evidence(memory_id=turn.id, content_hash=turn.content_hash) for turn in statement.evidence
                 ),
@@ -147,6 +156,13 @@ class Consolidation:
                 data_subjects=_subjects(statement),
             ),
         )
+
+
+async def _fresh(space: str, statements: Sequence[Statement], told: Told, settling: Settling) -> list[Statement]:
+    """Return what is new of the statements of a hub: by what is known of their slots, or else by their evidence."""
+    others = told.new(space, [one for one in statements if not one.key])
+    keyed = await settling.new(space, [one for one in statements if one.key])
+    return [*keyed, *await settling.fuller(space, others)]
 
 
 def _subjects(statement: Statement) -> Subjects | UnsetType:

@@ -6,11 +6,12 @@ import asyncio
 from collections import Counter
 from collections.abc import Collection, Sequence
 
-from msgspec import UNSET
+from msgspec.structs import replace
 
 from helamem.processors.answers import NotRecorded, missing_record
 from helamem.processors.embedder.port import AsyncEmbedder, Embedder, embedded
 from helamem.processors.encoding.content import content_hash, keywords, spoken, statement_id, vector_hash
+from helamem.processors.encoding.facts import subjects_sealed, told_again, told_once
 from helamem.processors.encoding.sources import Sources
 from helamem.processors.encoding.state import EncodingState
 from helamem.processors.encoding.tails import Conversation, Tails
@@ -39,7 +40,6 @@ from helamem.schemas.events import (
     MemoryRestored,
     SettingsApplied,
     SubjectErased,
-    Subjects,
 )
 from helamem.schemas.ids import memory_id
 from helamem.schemas.records import Position, TopicPartition, base_name_of
@@ -129,12 +129,15 @@ class Encoding:
                     raise AssertionError(f"{data.event_type} is in a topic of encoding and is not encoded")
         self._check(batch.partition)
         memories = await self._memories(batch.partition, messages, counts)
-        facts = await self._facts(batch.partition, statements)
+        facts, amendments = await self._facts(batch.partition, statements)
         counts["encoded"] += len(memories)
         counts["facts"] += len(facts)
+        counts["amended"] += len(amendments)
         counts["marks"] += len(marks)
         return Effects(
-            writes=Writes(memories=tuple(memories), facts=tuple(facts), marks=tuple(marks)),
+            writes=Writes(
+                memories=tuple(memories), facts=tuple(facts), amendments=tuple(amendments), marks=tuple(marks)
+            ),
             state=state.to_bytes(),
             counts=dict(counts),
         )
@@ -212,7 +215,7 @@ class Encoding:
                 vector_hash=vector_hash(vector),
                 position=delivery.position,
                 traceparent=caused(delivery.event.traceparent, id_),
-                data_subjects=_subjects(message),
+                data_subjects=subjects_sealed(message),
             )
             turn = turn if said is not None else erased_turn(turn)
             tails.add(turn)
@@ -235,38 +238,57 @@ class Encoding:
         nothing = no_direction(self._embedder.dimension)
         return [next(given) if text else nothing for text in texts]
 
-    async def _facts(self, at: TopicPartition, statements: Sequence[tuple[Delivery, KnowledgeDistilled]]) -> list[Fact]:
+    async def _facts(
+        self, at: TopicPartition, statements: Sequence[tuple[Delivery, KnowledgeDistilled]]
+    ) -> tuple[list[Fact], list[FactRecord]]:
+        """Return the facts that are new, and those that are told once more, each with what it is by then.
+
+        A fact that stands at a later position, or at this one, has this event in it already.
+        """
         if not statements:
-            return []
-        texts = [
-            "" if self._erased.has(delivery.event.space, fact.fact_id) else self._unsealer.open(delivery.event) or ""
-            for delivery, fact in statements
-        ]
+            return [], []
+        known = await self._known_facts(statements)
+        fresh: list[tuple[FactRecord, str, Delivery]] = []
+        amendments: list[FactRecord] = []
+        read: list[tuple[Position, KnowledgeDistilled, str]] = []
+        for delivery, fact in statements:
+            space = delivery.event.space
+            earlier = known.get((space, fact.fact_id))
+            if earlier is not None and earlier.position >= delivery.position:
+                continue
+            text = "" if self._erased.has(space, fact.fact_id) else self._unsealer.open(delivery.event) or ""
+            read.append((delivery.position, fact, text))
+            record = told_once(delivery, fact, text)
+            if earlier is None:
+                fresh.append((record, text, delivery))
+            else:
+                record = told_again(earlier, record)
+                amendments.append(record)
+            known[space, fact.fact_id] = record
         if self._sources is not None:
-            await self._sources.check(
-                at, [(one.position, fact, text) for (one, fact), text in zip(statements, texts, strict=True)]
-            )
-        places = [(delivery.position, f"the fact {fact.fact_id}") for delivery, fact in statements]
+            await self._sources.check(at, read)
+        places = [(delivery.position, f"the fact {record.id}") for record, _, delivery in fresh]
+        vectors = await self._embed(at, [text for _, text, _ in fresh], places) if fresh else ()
         facts = []
-        for (delivery, fact), text, vector in zip(statements, texts, await self._embed(at, texts, places), strict=True):
-            record = FactRecord(
-                id=fact.fact_id,
-                space=delivery.event.space,
-                kind=fact.kind,
-                text=text,
-                subject=fact.subject,
-                valid_from_ms=fact.valid_from,
-                evidence=tuple(e.memory_id for e in fact.evidence),
-                evidence_hashes=tuple(e.content_hash for e in fact.evidence),
-                hub=fact.hub,
-                distiller=fact.distiller,
-                vector_hash=vector_hash(vector),
-                position=delivery.position,
-                data_subjects=_subjects(fact),
-                traceparent=caused(delivery.event.traceparent, fact.fact_id),
-            )
-            facts.append(Fact(record=record if text else erased_fact(record), dense=vector, lexical=text))
-        return facts
+        hashes: dict[tuple[str, str], str] = {}
+        for (record, text, _), vector in zip(fresh, vectors, strict=True):
+            whole = replace(record, vector_hash=vector_hash(vector))
+            whole = whole if text else erased_fact(whole)
+            hashes[record.space, record.id] = whole.vector_hash
+            facts.append(Fact(record=whole, dense=vector, lexical=text))
+        return facts, [replace(one, vector_hash=hashes.get((one.space, one.id), one.vector_hash)) for one in amendments]
+
+    async def _known_facts(
+        self, statements: Sequence[tuple[Delivery, KnowledgeDistilled]]
+    ) -> dict[tuple[str, str], FactRecord]:
+        by_space: dict[str, list[str]] = {}
+        for delivery, fact in statements:
+            by_space.setdefault(delivery.event.space, []).append(fact.fact_id)
+        return {
+            (space, id_): record
+            for space, ids in by_space.items()
+            for id_, record in (await self._store.facts(space, list(dict.fromkeys(ids)))).items()
+        }
 
     def _marks(
         self, delivery: Delivery, data: KnowledgeRetracted | MemoryForgotten | MemoryRestored | SubjectErased
@@ -293,11 +315,6 @@ def _events_of(partition: TopicPartition) -> tuple[type[EventData], ...]:
     """Return the types that belong into a partition: positions of two topics are not to be compared."""
     base_name = base_name_of(partition.topic)
     return next(spec.events for spec in Encoding.topics if spec.base_name == base_name)
-
-
-def _subjects(data: ConversationMessage | KnowledgeDistilled) -> Subjects:
-    """Return whose keys seal the words of an event."""
-    return () if data.sealed is UNSET else tuple(one.subject for one in data.sealed.keys)
 
 
 def _check_fact_id(space: str, fact: KnowledgeDistilled) -> None:

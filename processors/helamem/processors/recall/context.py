@@ -76,7 +76,7 @@ def _fitting(hits: Sequence[Hit], budget: int, count_tokens: TokenCounter) -> li
             lines.append(_line(turn, associated=hit.result.path == "association"))
             needs = {"Said:", (turn.conversation, from_ms(turn.time_ms).date())}
         if hit.fact is not None:
-            lines += _told(hit.fact, ())
+            lines += _told(hit.fact, (), hit.ended_ms)
             needs.add("Known:")
         cost = sum(count_tokens(line) + _LINE for line in lines)
         cost += sum(_HEADING if isinstance(one, str) else _DAY for one in needs - around)
@@ -110,9 +110,12 @@ def _block(hits: Sequence[Hit]) -> str:
     """Return the text; a fact of which nothing is left is not in it."""
     turns = [(hit.turn, hit.result.path == "association") for hit in hits if hit.turn is not None]
     shown = _shown(hits)
-    facts = [hit.fact for hit in hits if hit.fact is not None]
+    facts = sorted(
+        ((hit.fact, hit.ended_ms) for hit in hits if hit.fact is not None),
+        key=lambda one: (one[0].valid_from_ms, one[0].id),
+    )
     parts = []
-    if known := [line for fact in sorted(facts, key=lambda f: (f.valid_from_ms, f.id)) for line in _told(fact, shown)]:
+    if known := [line for fact, ended_ms in facts for line in _told(fact, shown, ended_ms)]:
         parts.append("\n".join(["Known:", *known]))
     if turns:
         parts.append("\n".join(["Said:", *_passages(turns)]))
@@ -123,14 +126,15 @@ def _shown(hits: Sequence[Hit]) -> list[str]:
     return [_one_line(hit.turn.text).casefold() for hit in hits if hit.turn is not None]
 
 
-def _told(fact: FactRecord, shown: Sequence[str]) -> list[str]:
-    """Return the lines of a fact that no turn shown says already."""
+def _told(fact: FactRecord, shown: Sequence[str], ended_ms: int | None = None) -> list[str]:
+    """Return the lines of a fact that no turn shown says already, and until when it held where it is over."""
+    until = "" if ended_ms is None else f" (until {from_ms(ended_ms).date().isoformat()})"
     lines = []
     for line in map(_one_line, fact.text.splitlines()):
         # What the extractive distiller quotes begins with day and speaker, and has dates put in.
         _, _, quoted = _ADDED_DATE.sub("", line).partition(": ") if _SAID_BY.match(line) else ("", "", line)
         if not any(quoted.casefold() in said for said in shown):
-            lines.append(f"- {line}")
+            lines.append(f"- {line}{until}")
     return lines
 
 

@@ -45,6 +45,8 @@ class RankingParameters(Struct, frozen=True, kw_only=True):
     """Words beyond this count no more."""
     period: float = 0.5
     """Added where a turn was said in a time that the query names."""
+    holds: float = 1.0
+    """Added where a turn says what holds of that which is asked about, such as where somebody lives."""
     reach: int = 4
     """Turns before and after that a seed lends to."""
     temporal: float = 0.5

@@ -14,8 +14,10 @@ from typing import NamedTuple
 import numpy as np
 from msgspec import Struct
 
+from helamem.processors.consolidation.standing import ended, related, withdrawn
 from helamem.processors.embedder.port import Embedder
 from helamem.processors.hebbian.spreading import Activation
+from helamem.processors.recall.currency import Asked, Currency, asks_about_the_past, rank_facts
 from helamem.processors.recall.learned import spread_packed
 from helamem.processors.recall.outlines import OutlineCache, Outlines
 from helamem.processors.recall.periods import Period, periods, within
@@ -42,6 +44,12 @@ _SHORT = 1000
 
 _MOST_PERIODS = 3
 """Times named by a query that are searched apart."""
+_CONSIDERED = 2
+"""Times the wanted results among which what holds is looked for."""
+_LOOKED_AT = 8
+"""Of the best memories, for what they claim."""
+_LOOKED_UP = 20
+"""Memories that may say something newer of it."""
 _TIED = 1e-6
 """Relative difference up to which scores are equal: the engine adds in an order that depends on its files."""
 
@@ -54,6 +62,8 @@ class Hit(Struct, frozen=True, kw_only=True):
     """The memory, for `kind` memory."""
     fact: FactRecord | None = None
     """The fact, for `kind` fact."""
+    ended_ms: int | None = None
+    """When the fact held no longer, or None where it held when it was asked for."""
 
     @property
     def text(self) -> str:
@@ -121,6 +131,7 @@ class Recall:
         self._parameters = parameters or RankingParameters()
         self._count_tokens = count_tokens
         self._outlines = OutlineCache(store)
+        self._currency = Currency()
 
     async def recall(
         self, space: str, query: str, settings: RecallSettings, as_of_ms: int, *, until_ms: int | None = None
@@ -174,6 +185,7 @@ class Recall:
         members = await self._members(question, found, scale)
         if not members.ids:
             return []
+        holding = await self._holding(question, members)
         learned: dict[str, Activation[str]] = {}
         lent, lenders = np.zeros(len(members.ids)), np.full(len(members.ids), -1, dtype=np.int64)
         if settings.spreading:
@@ -187,7 +199,7 @@ class Recall:
                 question.vector,
                 question.query if all_by_words is None else "",
                 places=_places(members, seeds, parameters.reach),
-                memory_ids=list(learned),
+                memory_ids=[*learned, *holding],
             )
             if all_by_words is not None:
                 shared = around.dense.keys() & all_by_words.keys()
@@ -198,7 +210,29 @@ class Recall:
             place_of = {id_: i for i, id_ in enumerate(members.ids)}
             seeds = np.array([place_of[id_] for id_ in seed_ids if id_ in place_of], dtype=np.int64)
             lent, lenders = _lent_by_time(members, seeds, parameters)
-        return await self._hits(question, members, _Lent(lent, lenders, learned), settings)
+        elif holding:
+            others = await self._store.score_memories(
+                question.space, question.vector, question.query, memory_ids=holding
+            )
+            members = await self._members(question, _joined(found, others), scale)
+            lent, lenders = np.zeros(len(members.ids)), np.full(len(members.ids), -1, dtype=np.int64)
+        return await self._hits(question, members, _Lent(lent, lenders, learned), settings, set(holding))
+
+    async def _holding(self, question: _Question, members: _Members) -> list[str]:
+        """Return memories that say something newer, or older, of what the best ones and the question are about."""
+        if question.periods:
+            return []
+        best_ids = [members.ids[i] for i in best(self._base(question, members), _LOOKED_AT)]
+        turns = await self._store.turns(question.space, best_ids)
+        best_turns = [turns[id_] for id_ in best_ids if id_ in turns]
+        words = self._currency.words(question.query, best_turns)
+        if not words:
+            return []
+        found = await self._store.search_memories(
+            question.space, question.vector, words, _LOOKED_UP, until_ms=question.until_ms
+        )
+        others = await self._store.turns(question.space, sorted(found.lexical.keys() - turns.keys()))
+        return self._currency.concerning(question.query, best_turns, [*best_turns, *others.values()])
 
     async def _said_in(self, period: Period, question: _Question, limit: int) -> Scores:
         """Return the best of a period: in a large space other times may fill the lists."""
@@ -214,22 +248,26 @@ class Recall:
         return _without_last_ties(found, limit)
 
     async def _hits(
-        self, question: _Question, members: _Members, lent_by: _Lent, settings: RecallSettings
+        self, question: _Question, members: _Members, lent_by: _Lent, settings: RecallSettings, holding: set[str]
     ) -> list[Hit]:
-        """Return the memories of highest activation, and say which of them association brought."""
+        """Return the memories of highest activation, what holds before what held, and say which association brought."""
         base = self._base(question, members)
         lent, lenders, learned = lent_by
         gifts = np.array([learned[id_].score if id_ in learned else 0.0 for id_ in members.ids])
         activation = base + lent + gifts
         wanted = settings.k + settings.m
         by_base = set(best(base, wanted).tolist())
-        chosen = best(activation, wanted).tolist()
-        turns = await self._store.turns(question.space, [members.ids[i] for i in chosen])
+        apart = {id_: i for i, id_ in enumerate(members.ids) if id_ in holding}
+        considered = list(dict.fromkeys([*best(activation, _CONSIDERED * wanted).tolist(), *apart.values()]))
+        turns = await self._store.turns(question.space, [members.ids[i] for i in considered])
+        considered = [i for i in considered if members.ids[i] in turns]
+        scores = {members.ids[i]: float(activation[i]) for i in considered}
+        if not question.periods:
+            asked = Asked(question.query, question.as_of_ms)
+            scores = self._currency.preferring(scores, turns.values(), asked, self._parameters.holds)
         hits = []
-        for i in chosen:
+        for i in sorted(considered, key=lambda i: -scores[members.ids[i]])[:wanted]:
             id_ = members.ids[i]
-            if id_ not in turns:
-                continue
             associated = i not in by_base
             via = None
             if associated:
@@ -239,7 +277,7 @@ class Recall:
                 id=id_,
                 kind="memory",
                 path="association" if associated else "base",
-                score=round(float(activation[i]), 6),
+                score=round(scores[id_], 6),
                 base=round(float(base[i]), 6),
                 via=via,
             )
@@ -278,7 +316,7 @@ class Recall:
         return {activation.memory_id: activation for activation in lent}
 
     async def _facts(self, question: _Question, settings: RecallSettings) -> list[Hit]:
-        """Return the facts that match best by words and vector; there is no association among facts."""
+        """Return the facts that match best by words and vector and hold; there is no association among facts."""
         if settings.facts == 0:
             return []
         limit = settings.facts * 4
@@ -290,20 +328,26 @@ class Recall:
         ids = sorted(found.dense.keys() | found.lexical.keys())
         if not ids:
             return []
-        scores = scale.fuse(
+        fused = scale.fuse(
             np.array([found.dense.get(id_, scale.dense_floor) for id_ in ids]),
             np.array([found.lexical.get(id_, 0.0) for id_ in ids]),
             self._parameters.dense,
         )
-        chosen = [(ids[i], float(scores[i])) for i in best(scores, settings.facts) if ids[i] in found.lexical]
-        facts = await self._store.facts(question.space, [id_ for id_, _ in chosen])
+        scores = {id_: float(score) for id_, score in zip(ids, fused, strict=True) if id_ in found.lexical}
+        records = await self._store.facts(question.space, list(scores))
+        known = await related(self._store, question.space, list(records.values()))
+        over = ended(known.values(), question.as_of_ms)
+        past = bool(question.periods) or asks_about_the_past(question.query)
+        ranked = rank_facts({id_: scores[id_] for id_ in records}, known, {} if past else over)
+        gone = await withdrawn(self._store, question.space, [known[id_] for id_, _ in ranked])
+        chosen = [(id_, score) for id_, score in ranked if id_ not in gone][: settings.facts]
         return [
             Hit(
                 result=RecalledResult(id=id_, kind="fact", path="fact", score=round(score, 6), base=round(score, 6)),
-                fact=facts[id_],
+                fact=known[id_],
+                ended_ms=over[id_].at_ms if id_ in over else None,
             )
             for id_, score in chosen
-            if id_ in facts
         ]
 
     def _within_budget(self, hits: Sequence[Hit], budget: int | None) -> list[Hit]:

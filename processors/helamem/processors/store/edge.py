@@ -214,6 +214,29 @@ class EdgeStore:
         requests = queries.nearest(space, dense, self._lexical.query(lexical), limit, where)
         return await self._search(self._shards.facts, requests)
 
+    async def facts_about(self, space: str, topics: Sequence[str]) -> dict[str, FactRecord]:
+        """Return the visible facts of a space that are about any of these."""
+        if not topics:
+            return {}
+
+        def read() -> dict[str, FactRecord]:
+            found: dict[str, FactRecord] = {}
+            offset: PointId | None = None
+            while True:
+                request = ScrollRequest(
+                    filter=queries.about(space, topics),
+                    limit=PAGE,
+                    offset=offset,
+                    with_payload=TURN_FIELDS,
+                    with_vector=False,
+                )
+                records, offset = self._shards.facts.scroll(request)
+                found |= {str(record.id): fact_of(str(record.id), record.payload or {}) for record in records}
+                if offset is None:
+                    return found
+
+        return await self._engine.read(read)
+
     def scan_turns(self, space: str | None) -> AsyncIterator[Turn]:
         """Yield every memory of a space, or of all."""
         return self._scan(self._shards.memories, space, turn_of)

@@ -34,14 +34,16 @@ from helamem.processors.store.payload import (
     PLACE,
     SPACE,
     TIME,
+    TOPICS,
     TURN,
     TURN_FIELDS,
+    amended_payload,
     conversation_prefix,
     moves,
     place,
     shelves,
 )
-from helamem.processors.store.port import Place, Vector
+from helamem.processors.store.port import FactRecord, Place, Vector
 from helamem.schemas.records import Position
 
 if TYPE_CHECKING:
@@ -75,6 +77,12 @@ def at(space: str, places: Iterable[Place], memory_ids: Collection[str]) -> Filt
     if len(either) == 1:
         return Filter(must=[in_space, *either])
     return Filter(must=[in_space], should=[*either])
+
+
+def about(space: str, topics: Sequence[str]) -> Filter:
+    """Return the filter for what is visible in a space and about any of some topics."""
+    in_space = FieldCondition(key=SPACE, match=MatchValue(value=space))
+    return Filter(must=[in_space, FieldCondition(key=TOPICS, match=MatchAny(any=[*topics]))])
 
 
 def id_set(ids: Iterable[str]) -> set[PointId]:
@@ -121,7 +129,17 @@ def insertion(points: list[Point]) -> UpdateOperation:
 
 def replacement(points: list[Point], position: Position) -> UpdateOperation:
     """Return the operation that writes points where they are absent or older than a position."""
-    older = Filter(
+    return UpdateOperation.upsert_points(points, condition=_older(position))
+
+
+def amendment(fact: FactRecord) -> UpdateOperation:
+    """Return the operation that gives a fact its new payload where it is there and older."""
+    this = Filter(must=[HasIdCondition(id_set([fact.id])), _on_any(shelves(fact.space)), _older(fact.position)])
+    return UpdateOperation.set_payload_by_filter(this, amended_payload(fact))
+
+
+def _older(position: Position) -> Filter:
+    return Filter(
         should=[
             FieldCondition(key=GENERATION, range=RangeFloat(lt=position.generation)),
             Filter(
@@ -132,7 +150,6 @@ def replacement(points: list[Point], position: Position) -> UpdateOperation:
             ),
         ]
     )
-    return UpdateOperation.upsert_points(points, condition=older)
 
 
 def move(space: str, targets: Sequence[str], *, hidden: bool) -> list[UpdateOperation]:

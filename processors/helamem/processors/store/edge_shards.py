@@ -23,10 +23,10 @@ from qdrant_edge import (
     UpdateOperation,
 )
 
-from helamem.processors.store.payload import PLACE, SPACE, TIME, TURN
+from helamem.processors.store.payload import PLACE, SPACE, TIME, TOPICS, TURN
 from helamem.schemas.errors import ConfigurationError, RetryLater
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of how records are stored; a store of another one is rebuilt from the log."""
 DENSE = "dense"
 LEXICAL = "lexical"
@@ -167,6 +167,8 @@ def make_shard(begun: Path, name: str, dimension: int) -> EdgeShard:
     numbers = IntegerIndexParams(lookup=False, range=True, enable_hnsw=False)
     if with_vectors:
         shard.update(UpdateOperation.create_field_index(TIME, numbers))
+    if name == "facts":
+        shard.update(UpdateOperation.create_field_index(TOPICS, KeywordIndexParams(enable_hnsw=False)))
     if name == "memories":
         places = KeywordIndexParams(prefix=True, enable_hnsw=False)
         shard.update(UpdateOperation.create_field_index(PLACE, places))

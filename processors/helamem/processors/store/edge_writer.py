@@ -70,6 +70,8 @@ class EdgeWriter:
             self._insert("memories", [(m.turn.id, m.dense, m.lexical, turn_payload(m.turn)) for m in memories])
         for facts in chunks(writes.facts, CHUNK):
             self._insert("facts", [(f.record.id, f.dense, f.lexical, fact_payload(f.record)) for f in facts])
+        for record in writes.amendments:
+            self._update("facts", queries.amendment(record))
         self._replace("edges", [(row.position, edge_row_id(row.space, row.memory_id), row) for row in writes.edges])
         self._replace("marks", [(mark.position, mark_id(mark.space, mark.target), mark) for mark in writes.marks])
         self._carry_over([mark_id(mark.space, mark.target) for mark in writes.marks])

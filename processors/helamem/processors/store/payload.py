@@ -17,9 +17,10 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
+from helamem.processors.consolidation.claims.claim import slot_of
 from helamem.processors.store.port import CollectionName, EdgeRow, FactRecord, Mark, Turn
 from helamem.schemas.errors import ConfigurationError
-from helamem.schemas.ids import id_bytes, id_text
+from helamem.schemas.ids import derived_id, id_bytes, id_text
 from helamem.schemas.records import Position
 
 SPACE = "space"
@@ -28,6 +29,7 @@ TURN = "turn"
 TIME = "time_ms"
 GENERATION = "generation"
 OFFSET = "offset"
+TOPICS = "topics"
 PACKED = "packed"
 Payload = dict[str, Any]
 
@@ -69,6 +71,11 @@ class _PackedFact(Struct, array_like=True):
     position: Position
     traceparent: str | None = None
     data_subjects: tuple[str, ...] = ()
+    key: str = ""
+    value: str = ""
+    valid_until_ms: int | None = None
+    supersedes: tuple[str, ...] = ()
+    sources: int = 0
 
 
 class _PackedMark(Struct, array_like=True):
@@ -191,9 +198,30 @@ def turn_of(id_: str, payload: Mapping[str, Any]) -> Turn:
 
 def fact_payload(fact: FactRecord) -> Payload:
     """Return the payload of a fact."""
+    return {SPACE: _first_shelf(fact), **amended_payload(fact)}
+
+
+def topics(fact: FactRecord) -> list[str]:
+    """Return the ids by which a fact is looked up: of the facts that it supersedes, and of its slot.
+
+    One without a key is looked up by its evidence: another one may tell more of the same.
+    """
+    about = [slot_id(fact.space, fact.subject, fact.key)] if fact.key else [*fact.evidence]
+    return [*about, *fact.supersedes]
+
+
+def slot_id(space: str, subject: str, key: str) -> str:
+    """Return the id of a slot."""
+    return derived_id("slot", space, *reversed(slot_of(subject, key)))
+
+
+def amended_payload(fact: FactRecord) -> Payload:
+    """Return what changes in the payload of a fact when it gets more evidence: all but its visibility."""
     return {
-        SPACE: _first_shelf(fact),
         TIME: fact.valid_from_ms,
+        GENERATION: fact.position.generation,
+        OFFSET: fact.position.offset,
+        TOPICS: topics(fact),
         PACKED: _encode(
             (
                 fact.kind,
@@ -206,7 +234,7 @@ def fact_payload(fact: FactRecord) -> Payload:
                 fact.distiller,
                 fact.vector_hash,
                 fact.position,
-                *_where_there_is_any(fact.traceparent, fact.data_subjects),
+                *_claimed(fact),
             )
         ).decode(),
     }
@@ -231,6 +259,11 @@ def fact_of(id_: str, payload: Mapping[str, Any]) -> FactRecord:
         hidden=payload[SPACE].startswith(_HIDDEN),
         traceparent=packed.traceparent,
         data_subjects=packed.data_subjects,
+        key=packed.key,
+        value=packed.value,
+        valid_until_ms=packed.valid_until_ms,
+        supersedes=packed.supersedes,
+        sources=packed.sources,
     )
 
 
@@ -299,6 +332,14 @@ def _unpacked(decode: Callable[[str], T], payload: Mapping[str, Any]) -> T:
         raise ConfigurationError(
             f"the store holds what this version does not read ({error}); rebuild it from the log"
         ) from error
+
+
+def _claimed(fact: FactRecord) -> tuple[object, ...]:
+    """Return what is stored of what a fact claims, behind its trace context and data subjects."""
+    claimed = (fact.key, fact.value, fact.valid_until_ms, fact.supersedes, fact.sources)
+    if any(claimed):
+        return fact.traceparent, fact.data_subjects, *claimed
+    return _where_there_is_any(fact.traceparent, fact.data_subjects)
 
 
 def _where_there_is_any(traceparent: str | None, data_subjects: tuple[str, ...]) -> tuple[object, ...]:

@@ -82,11 +82,21 @@ class FactRecord(Struct, frozen=True, kw_only=True, gc=False):
     distiller: str
     vector_hash: str
     position: Position
+    """The last record that is folded into it."""
     hidden: bool = False
     traceparent: str | None = None
     """W3C trace context, from that of its event; no part of what is remembered, so no part of a digest."""
     data_subjects: tuple[str, ...] = ()
     """Whose keys seal its words in the log; empty where they are not sealed."""
+    key: str = ""
+    """What it says of its subject; empty where nobody knows."""
+    value: str = ""
+    valid_until_ms: int | None = None
+    """When it held no longer, where its own event says so."""
+    supersedes: tuple[str, ...] = ()
+    """Ids of facts that hold no longer since this one does."""
+    sources: int = 0
+    """How many of the first pieces of evidence its words are from, where others only confirm it; 0 is all."""
 
     @property
     def erased(self) -> bool:
@@ -138,6 +148,8 @@ class Writes(Struct, frozen=True, kw_only=True):
     """Inserted where absent: the first message with an id is the one that counts."""
     facts: tuple[Fact, ...] = ()
     """Inserted where absent."""
+    amendments: tuple[FactRecord, ...] = ()
+    """Facts that are there, with more evidence: written where the stored position is older; words and vectors stay."""
     edges: tuple[EdgeRow, ...] = ()
     """Written where absent or where the stored position is older, by (generation, offset)."""
     marks: tuple[Mark, ...] = ()
@@ -252,6 +264,15 @@ class MemoryStore(Protocol):
         self, space: str, dense: Vector, lexical: str, limit: int, *, until_ms: int | None = None
     ) -> Scores:
         """Return the best facts of a space, like `search_memories`; `until_ms` bounds `valid_from_ms`."""
+        ...
+
+    async def facts_about(self, space: str, topics: Sequence[str]) -> dict[str, FactRecord]:
+        """Return the visible facts of a space that are about any of these, by id.
+
+        Args:
+            space: What may be read.
+            topics: Ids as `payload.topics` gives them: of slots, and of facts that another one may supersede.
+        """
         ...
 
     async def gather(self, *reads: Coroutine[Any, Any, T]) -> list[T]:

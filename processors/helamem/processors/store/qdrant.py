@@ -218,6 +218,20 @@ class QdrantStore:
         """Return the results of coroutines, side by side; see `MemoryStore.gather`."""
         return await asyncio.gather(*reads)
 
+    async def facts_about(self, space: str, topics: Sequence[str]) -> dict[str, FactRecord]:
+        """Return the visible facts of a space that are about any of these."""
+        found: dict[str, FactRecord] = {}
+        offset = None
+        while topics:
+            with translated():
+                records, offset = await self._client.scroll(
+                    self._names.facts, queries.about(space, topics), limit=PAGE, offset=offset, with_payload=TURN_FIELDS
+                )
+            found |= {str(record.id): fact_of(str(record.id), record.payload or {}) for record in records}
+            if offset is None:
+                break
+        return found
+
     def scan_turns(self, space: str | None) -> AsyncIterator[Turn]:
         """Yield every memory of a space, or of all."""
         return self._scan(self._names.memories, space, turn_of)

@@ -11,14 +11,14 @@ import grpc  # type: ignore[import-untyped]  # ships no types; comes with qdrant
 from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
 
-from helamem.processors.store.payload import GENERATION, OFFSET, PLACE, SPACE, TIME, TURN
+from helamem.processors.store.payload import GENERATION, OFFSET, PLACE, SPACE, TIME, TOPICS, TURN
 from helamem.processors.store.qdrant_builds import Collections
 from helamem.processors.store.qdrant_options import check_kept, options_of
 from helamem.processors.store.qdrant_settings import QdrantSettings
 from helamem.schemas.errors import ConfigurationError, RetryLater
 from helamem.schemas.ids import derived_id
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of how records are stored; a store of another one is rebuilt from the log."""
 OLDEST_SERVER = (1, 19)
 """The first that matches prefixes of keywords and counts rare words within a space; older ones take no notice."""
@@ -36,7 +36,7 @@ _RANGE = models.IntegerIndexParams(type=models.IntegerIndexType.INTEGER, lookup=
 _FENCE = models.IntegerIndexParams(type=models.IntegerIndexType.INTEGER, lookup=True, range=True, enable_hnsw=False)
 _INDEXES: dict[str, dict[str, models.KeywordIndexParams | models.IntegerIndexParams]] = {
     "memories": {SPACE: _TENANT, PLACE: _PLACES, TURN: _RANGE, TIME: _RANGE},
-    "facts": {SPACE: _TENANT, TIME: _RANGE},
+    "facts": {SPACE: _TENANT, TIME: _RANGE, TOPICS: _PLAIN, GENERATION: _FENCE, OFFSET: _RANGE},
     "edges": {SPACE: _TENANT, GENERATION: _FENCE, OFFSET: _RANGE},
     "marks": {SPACE: _TENANT, GENERATION: _FENCE, OFFSET: _RANGE},
     "checkpoints": {"group": _PLAIN, "of": _PLAIN, GENERATION: _FENCE, OFFSET: _RANGE},

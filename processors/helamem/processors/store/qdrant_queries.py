@@ -13,12 +13,14 @@ from helamem.processors.store.payload import (
     PLACE,
     SPACE,
     TIME,
+    TOPICS,
+    amended_payload,
     conversation_prefix,
     moves,
     place,
     shelves,
 )
-from helamem.processors.store.port import Place, Vector
+from helamem.processors.store.port import FactRecord, Place, Vector
 from helamem.processors.store.qdrant_collections import DENSE, LEXICAL
 from helamem.schemas.records import Position
 
@@ -47,6 +49,12 @@ def at(space: str, places: Iterable[Place], memory_ids: Collection[str]) -> mode
     if memory_ids:
         either.append(models.HasIdCondition(has_id=list(memory_ids)))
     return models.Filter(must=[_equals(SPACE, space)], should=either)
+
+
+def about(space: str, topics: Sequence[str]) -> models.Filter:
+    """Return the filter for what is visible in a space and about any of some topics."""
+    topical = models.FieldCondition(key=TOPICS, match=models.MatchAny(any=[*topics]))
+    return models.Filter(must=[_equals(SPACE, space), topical])
 
 
 def in_conversation(space: str, conversation: str) -> models.Filter:
@@ -99,6 +107,14 @@ def older(position: Position) -> models.Filter:
 def replacement(points: Sequence[models.PointStruct], position: Position) -> models.UpsertOperation:
     """Return the operation that writes points where they are absent or older than a position."""
     return models.UpsertOperation(upsert=models.PointsList(points=list(points), update_filter=older(position)))
+
+
+def amendment(fact: FactRecord) -> models.SetPayloadOperation:
+    """Return the operation that gives a fact its new payload where it is there and older."""
+    this = models.Filter(
+        must=[models.HasIdCondition(has_id=[fact.id]), _on_any(shelves(fact.space)), older(fact.position)]
+    )
+    return models.SetPayloadOperation(set_payload=models.SetPayload(payload=amended_payload(fact), filter=this))
 
 
 def move(space: str, targets: Sequence[str], *, hidden: bool) -> list[models.UpdateOperation]:

@@ -62,6 +62,11 @@ class QdrantWriter:
         await self._insert(self._names.memories, memories)
         facts = [(f.record.id, f.dense, f.lexical, fact_payload(f.record)) for f in writes.facts]
         await self._insert(self._names.facts, facts)
+        for start in range(0, len(writes.amendments), BATCH):
+            amended: list[models.UpdateOperation] = [
+                queries.amendment(record) for record in writes.amendments[start : start + BATCH]
+            ]
+            applied(*await self._client.batch_update_points(self._names.facts, amended, wait=True))
         await self._replace(self._names.edges, [_edge_point(row) for row in writes.edges])
         await self._replace(self._names.marks, [_mark_point(mark) for mark in writes.marks])
         await self._carry_over([mark_id(mark.space, mark.target) for mark in writes.marks])

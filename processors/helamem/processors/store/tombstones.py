@@ -24,7 +24,7 @@ def erased_turn(turn: Turn) -> Turn:
 def erased_fact(fact: FactRecord) -> FactRecord:
     """Return a fact without its words."""
     hashes = fact.evidence_hashes if fact.data_subjects else (NOTHING,) * len(fact.evidence)
-    return replace(fact, text="", evidence_hashes=hashes, vector_hash=NOTHING)
+    return replace(fact, text="", key="", value="", evidence_hashes=hashes, vector_hash=NOTHING)
 
 
 def no_direction(dimension: int) -> Vector:

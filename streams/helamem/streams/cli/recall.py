@@ -203,6 +203,7 @@ def _result(rank: int, hit: Hit, seeds: dict[str, Turn]) -> dict[str, Any]:
         "text": fact.text,
         "time": format_ms(fact.valid_from_ms),
         "fact_kind": fact.kind,
+        "valid_until": None if hit.ended_ms is None else format_ms(hit.ended_ms),
         "evidence": fact.evidence,
     }
 

@@ -200,6 +200,11 @@ async def _fact(reader: LogReader, statement: _Statement) -> Lineage:
         "subject": data.subject,
         "fact_kind": data.kind,
         "valid_from": format_ms(data.valid_from),
+        **{
+            name: value
+            for name, value in (("key", data.key), ("value", data.value), ("supersedes", data.supersedes))
+            if value is not UNSET
+        },
         "distiller": data.distiller,
         "evidence": cited,
         **_of_a_model(data),

@@ -19,7 +19,7 @@ LABELS: dict[str, str] = {
     "group": "processor: encoding, co-activation or consolidation",
     "topic": "one of the topics, generation included",
     "partition": "number of a partition of the topic",
-    "outcome": "what became of an event: encoded, facts, marks, duplicate, conflict, recalled, reinforced, "
+    "outcome": "what became of an event: encoded, facts, amended, marks, duplicate, conflict, recalled, reinforced, "
     "already-folded, settings-applied, distilled or nothing-new",
     "reason": "why it failed: retry-later (something was away) or error (the records themselves)",
     "stage": "part of a batch's or a recall's way",

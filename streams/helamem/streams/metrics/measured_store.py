@@ -40,6 +40,7 @@ STORE_CALLS = (
     "search-memories",
     "score-memories",
     "search-facts",
+    "facts-about",
     "spaces",
     "optimize",
 )
@@ -158,6 +159,10 @@ class MeasuredStore:
         return await self._call(
             "search-facts", self._store.search_facts(space, dense, lexical, limit, until_ms=until_ms)
         )
+
+    async def facts_about(self, space: str, topics: Sequence[str]) -> dict[str, FactRecord]:
+        """See `MemoryStore.facts_about`."""
+        return await self._call("facts-about", self._store.facts_about(space, topics))
 
     async def gather(self, *reads: Coroutine[Any, Any, T]) -> list[T]:
         """See `MemoryStore.gather`; each read is measured by itself."""

@@ -75,6 +75,8 @@ class Sealer:
         else:
             data = replace(data, text=SEALED_TEXT, sealed=sealed)
         if isinstance(data, KnowledgeDistilled):
+            # What it claims is words too; without them it is a statement like any other.
+            data = replace(data, key=UNSET, value=UNSET)
             data = replace(data, fact_id=statement_id(event.space, data))
             id_ = derived_id("distilled", data.hub, data.fact_id)
             event = replace(event, id=id_, traceparent=caused(event.traceparent, id_))

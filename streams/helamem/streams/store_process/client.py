@@ -144,6 +144,11 @@ class RemoteStore:
         """Return the facts of this space among `fact_ids`."""
         return await self._by_ids(lambda ids: p.Facts(space, ids), fact_ids, _fact)
 
+    async def facts_about(self, space: str, topics: Sequence[str]) -> dict[str, FactRecord]:
+        """Return the visible facts of a space that are about any of these."""
+        pages = self._pages(lambda cursor: p.FactsAbout(space, tuple(topics), cursor), _fact)
+        return {fact.id: fact async for fact in pages} if topics else {}
+
     async def edge_rows(self, space: str, memory_ids: Sequence[str]) -> dict[str, EdgeRow]:
         """Return the edge rows of these memories in this space, by memory id."""
         return await self._by_ids(lambda ids: p.EdgeRows(space, ids), memory_ids, _edge_row)

@@ -105,6 +105,14 @@ class Facts(Call, frozen=True, tag=True):
     ids: tuple[str, ...]
 
 
+class FactsAbout(Call, frozen=True, tag=True):
+    """Asks for the visible facts about some topics; the cursor is that of the answer before."""
+
+    space: str
+    topics: tuple[str, ...]
+    cursor: str | None
+
+
 class EdgeRows(Call, frozen=True, tag=True):
     """Asks for edge rows."""
 
@@ -171,6 +179,7 @@ Read = (
     | Origins
     | Turns
     | Facts
+    | FactsAbout
     | EdgeRows
     | Tail
     | SearchMemories

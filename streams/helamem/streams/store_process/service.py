@@ -109,6 +109,9 @@ class Service:
                 result = await _part(self._by_ids(call), call.ids)
             case p.Scan():
                 result = _page(*await store.page(call.kind, call.space, call.cursor))
+            case p.FactsAbout():
+                facts = sorted((await store.facts_about(call.space, call.topics)).items())
+                result = _page([(id_, fact) for id_, fact in facts if call.cursor is None or id_ >= call.cursor], None)
             case p.LoadCheckpoints():
                 found = await store.load_checkpoints(call.group)
                 named = sorted((str(partition), checkpoint) for partition, checkpoint in found.items())
