@@ -14,6 +14,7 @@ from qdrant_edge import EdgeShard
 from contracts.store_contract import DIMENSION, A, Reopen, StoreContract, all_turns, checkpoint, mark, memory, row
 from helamem.processors.store.edge import EdgeStore
 from helamem.processors.store.edge_engine import engine_error
+from helamem.processors.store.edge_shards import SCHEMA
 from helamem.processors.store.port import Memory, Writes
 from helamem.schemas.errors import ConfigurationError, RetryLater
 
@@ -71,7 +72,7 @@ async def test_another_language_is_refused(store: EdgeStore, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("schema", "advice"), [(2, "install a newer helamem"), (0, "delete it: it is filled again from the log")]
+    ("schema", "advice"), [(SCHEMA + 1, "install a newer helamem"), (0, "delete it: it is filled again from the log")]
 )
 async def test_another_layout_is_refused(store: EdgeStore, tmp_path: Path, schema: int, advice: str) -> None:
     """A store of a newer version is not touched, one of an older version is to be deleted."""
