@@ -19,8 +19,8 @@ from helamem.processors.consolidation.validity import End, Stated, current_of, e
 from helamem.processors.recall.ranking import names
 from helamem.processors.store.port import FactRecord, Turn
 
-_KEPT = 20_000
-"""Turns of which is known what they claim; others are read again."""
+_KEPT = 200_000
+"""Turns of which is known what they claim, some 150 bytes each; others are read again."""
 _MOST_SLOTS = 4
 """Of the best turns for which newer statements are looked up."""
 _WORD = re.compile(r"\w+")
@@ -56,16 +56,21 @@ class Currency:
             self._claims.popitem(last=False)
         return found
 
-    def words(self, query: str, best: Iterable[Turn]) -> str:
+    def unknown(self, turn_ids: Iterable[str]) -> list[str]:
+        """Return those turns of which is not known what they claim."""
+        return [id_ for id_ in turn_ids if id_ not in self._claims]
+
+    def words(self, query: str, best_ids: Iterable[str]) -> str:
         """Return the words in which what is asked about may have been said anew; empty where nothing changes.
 
         Args:
             query: The question.
-            best: What was found, best first.
+            best_ids: Of the turns that were found, best first.
         """
         if asks_about_the_past(query):
             return ""
-        slots = list(dict.fromkeys(claim.slot for turn in best for claim in self.of(turn)))[:_MOST_SLOTS]
+        known = (self._claims.get(id_, ()) for id_ in best_ids)
+        slots = list(dict.fromkeys(claim.slot for found in known for claim in found))[:_MOST_SLOTS]
         said = [kind.said for kind in kinds_asked(query)] + [words_for(slot) for slot in slots]
         return " ".join(dict.fromkeys(word for words in said for word in words.split()))
 

@@ -44,8 +44,6 @@ _SHORT = 1000
 
 _MOST_PERIODS = 3
 """Times named by a query that are searched apart."""
-_CONSIDERED = 2
-"""Times the wanted results among which what holds is looked for."""
 _LOOKED_AT = 8
 """Of the best memories, for what they claim."""
 _LOOKED_UP = 20
@@ -199,7 +197,7 @@ class Recall:
                 question.vector,
                 question.query if all_by_words is None else "",
                 places=_places(members, seeds, parameters.reach),
-                memory_ids=[*learned, *holding],
+                memory_ids=[*learned, *(holding or ())],
             )
             if all_by_words is not None:
                 shared = around.dense.keys() & all_by_words.keys()
@@ -216,18 +214,24 @@ class Recall:
             )
             members = await self._members(question, _joined(found, others), scale)
             lent, lenders = np.zeros(len(members.ids)), np.full(len(members.ids), -1, dtype=np.int64)
-        return await self._hits(question, members, _Lent(lent, lenders, learned), settings, set(holding))
+        return await self._hits(question, members, _Lent(lent, lenders, learned), settings, holding)
 
-    async def _holding(self, question: _Question, members: _Members) -> list[str]:
-        """Return memories that say something newer, or older, of what the best ones and the question are about."""
+    async def _holding(self, question: _Question, members: _Members) -> list[str] | None:
+        """Return memories that say something newer, or older, of what the best ones and the question are about.
+
+        None where neither is about anything that changes.
+        """
         if question.periods:
-            return []
+            return None
         best_ids = [members.ids[i] for i in best(self._base(question, members), _LOOKED_AT)]
+        if unknown := self._currency.unknown(best_ids):
+            for turn in (await self._store.turns(question.space, unknown)).values():
+                self._currency.of(turn)
+        words = self._currency.words(question.query, best_ids)
+        if not words:
+            return None
         turns = await self._store.turns(question.space, best_ids)
         best_turns = [turns[id_] for id_ in best_ids if id_ in turns]
-        words = self._currency.words(question.query, best_turns)
-        if not words:
-            return []
         found = await self._store.search_memories(
             question.space, question.vector, words, _LOOKED_UP, until_ms=question.until_ms
         )
@@ -248,7 +252,12 @@ class Recall:
         return _without_last_ties(found, limit)
 
     async def _hits(
-        self, question: _Question, members: _Members, lent_by: _Lent, settings: RecallSettings, holding: set[str]
+        self,
+        question: _Question,
+        members: _Members,
+        lent_by: _Lent,
+        settings: RecallSettings,
+        holding: Sequence[str] | None,
     ) -> list[Hit]:
         """Return the memories of highest activation, what holds before what held, and say which association brought."""
         base = self._base(question, members)
@@ -257,12 +266,14 @@ class Recall:
         activation = base + lent + gifts
         wanted = settings.k + settings.m
         by_base = set(best(base, wanted).tolist())
-        apart = {id_: i for i, id_ in enumerate(members.ids) if id_ in holding}
-        considered = list(dict.fromkeys([*best(activation, _CONSIDERED * wanted).tolist(), *apart.values()]))
+        considered = best(activation, wanted if holding is None else 2 * wanted).tolist()
+        if holding:
+            apart = set(holding).difference(members.ids[i] for i in considered)
+            considered += [i for i, id_ in enumerate(members.ids) if id_ in apart]
         turns = await self._store.turns(question.space, [members.ids[i] for i in considered])
         considered = [i for i in considered if members.ids[i] in turns]
         scores = {members.ids[i]: float(activation[i]) for i in considered}
-        if not question.periods:
+        if holding is not None:
             asked = Asked(question.query, question.as_of_ms)
             scores = self._currency.preferring(scores, turns.values(), asked, self._parameters.holds)
         hits = []
@@ -339,8 +350,11 @@ class Recall:
         over = ended(known.values(), question.as_of_ms)
         past = bool(question.periods) or asks_about_the_past(question.query)
         ranked = rank_facts({id_: scores[id_] for id_ in records}, known, {} if past else over)
-        gone = await withdrawn(self._store, question.space, [known[id_] for id_, _ in ranked])
-        chosen = [(id_, score) for id_, score in ranked if id_ not in gone][: settings.facts]
+        chosen: list[tuple[str, float]] = []
+        while ranked and (room := settings.facts - len(chosen)) > 0:
+            part, ranked = ranked[:room], ranked[room:]
+            gone = await withdrawn(self._store, question.space, [known[id_] for id_, _ in part])
+            chosen += [(id_, score) for id_, score in part if id_ not in gone]
         return [
             Hit(
                 result=RecalledResult(id=id_, kind="fact", path="fact", score=round(score, 6), base=round(score, 6)),

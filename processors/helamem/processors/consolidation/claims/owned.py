@@ -84,26 +84,40 @@ def _what(match: re.Match[str]) -> Iterable[Made]:
     return [(key, short(named) or " ".join(words[:_MOST_WORDS]))]
 
 
-_PATTERNS: tuple[tuple[re.Pattern[str], _Maker], ...] = (
-    (_DEAD, _animal(NO)),
-    (_ALIVE, _animal(YES)),
-    (_DEAD_BY_NAME, lambda match: [(f"pet:{match['name'].casefold()}", NO)]),
-    (_WHO_IS, lambda match: [("relationship", f"{_STATUS.get(match['role'], 'engaged')} {match['name'].casefold()}")]),
-    (_NO_ALLERGY, lambda match: [(f"allergy:{short(match['thing'])}", NO)]),
-    (_NO_CONDITION, lambda match: [(f"condition:{short(match['thing'])}", NO)]),
-    (_OVER, lambda match: [("relationship", "single")]),
-    (_HOME, lambda match: [("home", place(match["place"]))]),
-    (_HOME_IS, lambda match: [("home", place(match["place"]))]),
-    (_ON, _when),
-    (_IS, _what),
+_THEIRS = re.compile(r"\b(?:[Mm]y|[Oo]ur) ")
+_ENDS = re.compile(r"\b(?:away|died|down|gone|over|done|together|allergy)\b")
+_SET = re.compile(r"(?:is|be|place|now|moved|postponed|rescheduled|back|forward) (?:on|at|to|until) ")
+_AT_HOME = re.compile(r"\b[Hh]ome\b")
+_PATTERNS: tuple[tuple[re.Pattern[str], re.Pattern[str], _Maker], ...] = (
+    (_THEIRS, _DEAD, _animal(NO)),
+    (_THEIRS, _ALIVE, _animal(YES)),
+    (_ENDS, _DEAD_BY_NAME, lambda match: [(f"pet:{match['name'].casefold()}", NO)]),
+    (
+        _THEIRS,
+        _WHO_IS,
+        lambda match: [("relationship", f"{_STATUS.get(match['role'], 'engaged')} {match['name'].casefold()}")],
+    ),
+    (_ENDS, _NO_ALLERGY, lambda match: [(f"allergy:{short(match['thing'])}", NO)]),
+    (_THEIRS, _NO_CONDITION, lambda match: [(f"condition:{short(match['thing'])}", NO)]),
+    (_ENDS, _OVER, lambda match: [("relationship", "single")]),
+    (_THEIRS, _HOME, lambda match: [("home", place(match["place"]))]),
+    (_AT_HOME, _HOME_IS, lambda match: [("home", place(match["place"]))]),
+    (_SET, _ON, _when),
+    (_THEIRS, _IS, _what),
 )
-"""What one has taken of a sentence is no later one's."""
+"""What a sentence must have at all, which is found sooner, the pattern, and what it makes.
+
+What one has taken of a sentence is no later one's.
+"""
 
 
 def owned(sentence: str, speaker: str) -> Iterator[Claim]:
     """Yield what a sentence claims of what is somebody's; of an event, it is the event's own."""
     taken: list[tuple[int, int]] = []
-    for pattern, make in _PATTERNS:
+    has = {needed: needed.search(sentence) is not None for needed in (_THEIRS, _ENDS, _AT_HOME, _SET)}
+    for needed, pattern, make in _PATTERNS:
+        if not has[needed]:
+            continue
         for match in pattern.finditer(sentence):
             if any(match.start() < until and since < match.end() for since, until in taken):
                 continue

@@ -20,10 +20,10 @@ _WHO = re.compile(
     r"(?=\s|['’](?:m|ve|s|re|d|ll)\b)"
 )
 _NOT_NAMES = frozenset(
-    """i he she they it you this that these those there here what who which when where why how if and but or so then
+    """he she they it you this that these those there here what who which when where why how if and but or so then
     now not no yes yeah oh well maybe everyone everybody someone nobody people the a an his her their its your one some
     all most both since because while after before until although today yesterday tomorrow also just still even life
-    nothing something everything anything we my our turns sounds looks seems feels hey hi hello guess news good great
+    nothing something everything anything my our turns sounds looks seems feels hey hi hello guess news good great
     wow thanks sorry""".split()
 )
 _ADVERBS = frozenset(
@@ -89,7 +89,7 @@ class Predicate(NamedTuple):
 
 def predicates(sentence: str) -> Iterator[Predicate]:
     """Yield what a sentence says plainly, in its order; what follows by "and" belongs to the same subject."""
-    starts = [match for match in _WHO.finditer(sentence) if match["who"].casefold() not in _NOT_NAMES - {"i", "we"}]
+    starts = [match for match in _WHO.finditer(sentence) if match["who"].casefold() not in _NOT_NAMES]
     for number, match in enumerate(starts):
         if _TAKEN_BACK.search(sentence[: match.start()]):
             continue
