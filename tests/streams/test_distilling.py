@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -30,7 +31,10 @@ from fakes.directories import directory
 from fakes.events import SPACE, START_MS, event, message
 from fakes.machine import AT_ONCE, Machine, Moment, machine
 from helamem.processors.consolidation.distiller import HubsWait
+from helamem.processors.consolidation.llm import distiller as distillers
 from helamem.processors.consolidation.llm.chat import ChatSettings
+from helamem.processors.consolidation.llm.drafts import Draft
+from helamem.processors.consolidation.llm.evidence import Rule, Shown
 from helamem.processors.consolidation.llm.patience import PatienceSettings
 from helamem.processors.consolidation.llm.spending import Cap, Prices
 from helamem.processors.consolidation.processor import Consolidation
@@ -271,6 +275,26 @@ async def test_the_backlog_drains_once_the_service_is_back(one: Machine, service
         await pump.run(until=ends)
     assert (await letters(one), metrics.value(c.DISTILLER_CIRCUIT)) == ([], 0)
     assert Counter(fact.text for fact in await facts(one)) == {f"Anna says: {text}": 2 for text in TOLD}
+
+
+async def test_answers_are_checked_beside_the_loop(
+    one: Machine, service: ChatService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever recalls meanwhile does not wait for it."""
+    threads: set[threading.Thread] = set()
+
+    class Noting(Shown):
+        def refusal(self, draft: Draft) -> Rule | None:
+            threads.add(threading.current_thread())
+            return super().refusal(draft)
+
+    monkeypatch.setattr(distillers, "Shown", Noting)
+    await hubs_of(one, SPACE)
+    async with pumping(one, service) as pump:
+        await pump.run(until=await one.ends())
+    assert len(await facts(one)) == len(TOLD)
+    assert threads
+    assert threading.main_thread() not in threads
 
 
 async def test_what_cannot_be_read_twice_goes_to_the_dead_letters(one: Machine, service: ChatService) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from datetime import date
 from typing import NamedTuple
 
@@ -108,7 +109,7 @@ def _parts(day: date) -> tuple[Day, ...]:
     return Day(day.year, day.month, day.day), Day(day.year, day.month, None), Day(day.year, None, None)
 
 
-def is_supported(stated: Day, known: set[Day]) -> bool:
+def is_supported(stated: Day, known: AbstractSet[Day]) -> bool:
     """Return whether a stated date is one of those that are known; without a year, whether it is one in any year."""
     if stated.year is not None:
         return stated in known

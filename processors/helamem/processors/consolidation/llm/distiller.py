@@ -15,7 +15,7 @@ from helamem.processors.consolidation.distiller import Cluster, HubsWait, Statem
 from helamem.processors.consolidation.extractive import ExtractiveDistiller
 from helamem.processors.consolidation.llm.chat import ChatModel, ChatSettings, Completion, Message
 from helamem.processors.consolidation.llm.drafts import Draft, Unreadable, read, schema
-from helamem.processors.consolidation.llm.evidence import refusal
+from helamem.processors.consolidation.llm.evidence import Rule, Shown
 from helamem.processors.consolidation.llm.prompt import VERSION, Named, instructions, named, quoted, repair
 from helamem.processors.consolidation.llm.spending import Budget, Ledger, Tokens
 from helamem.processors.consolidation.llm.watch import Unwatched, Watch
@@ -134,7 +134,9 @@ class LlmDistiller:
                         "model, temperature or number of tokens, and redrive the hub",
                         "data.cluster",
                     ) from None
-        return self._taken(drafts, turns, ask.question.id, self._watch if answer.fresh else _UNWATCHED)
+        # The loop has more to do, such as recalls, than to look at long answers about long messages.
+        refusals = await asyncio.to_thread(_refusals, drafts, turns)
+        return self._taken(drafts, refusals, turns, ask.question.id, self._watch if answer.fresh else _UNWATCHED)
 
     def _read(self, answer: _Answer) -> Sequence[Draft]:
         try:
@@ -144,11 +146,13 @@ class LlmDistiller:
                 self._watch.unreadable()
             raise
 
-    def _taken(self, drafts: Sequence[Draft], turns: Named, answer: str, watch: Watch) -> list[Statement]:
+    def _taken(
+        self, drafts: Sequence[Draft], refusals: Sequence[Rule | None], turns: Named, answer: str, watch: Watch
+    ) -> list[Statement]:
         """Return the statements that pass the evidence rule, each once."""
         taken: dict[tuple[str, str], Statement] = {}
-        for draft in drafts:
-            if (rule := refusal(draft, turns)) is not None:
+        for draft, rule in zip(drafts, refusals, strict=True):
+            if rule is not None:
                 watch.refused(rule)
                 continue
             cited = {id_: turns[id_] for id_ in draft.evidence}
@@ -236,6 +240,12 @@ class LlmDistiller:
             input_hash=hash_of(text),
         )
         return _Ask(question=question, messages=messages)
+
+
+def _refusals(drafts: Sequence[Draft], turns: Named) -> list[Rule | None]:
+    """Return for each statement why it is not taken, or None."""
+    shown = Shown(turns)
+    return [shown.refusal(draft) for draft in drafts]
 
 
 def tenant_of(space: str) -> str:

@@ -1,25 +1,30 @@
 """The evidence rule: a statement that a model wrote is taken only where the turns that it cites contain it.
 
-What is looked at is the words themselves, so no instruction that a message smuggles in can widen it:
+What is looked at is the words themselves, so no instruction that a message smuggles in can widen it. What a statement
+says with them is not understood: a small word that is left out or put in is not seen.
 
 - each cited turn is one of those that the model was shown;
-- a trait is about a speaker and cites their own words; agent knowledge cites an agent's; a fact about somebody who
-  speaks in the cluster cites their words, or names who said it;
-- each date stands in a cited turn, or is the day of one, or what a relative date in one comes to; none is relative;
-- each name and each number stands in a cited turn, speakers included;
+- a trait is about a speaker and rests on their own words; agent knowledge rests on an agent's; a fact that names
+  somebody who speaks in the cluster rests on the words of those whom it names. What else is cited proves nothing:
+- each date stands in a turn that counts, or is the day of one, or what a relative date in one comes to; none is
+  relative;
+- each name and each number stands in a turn that counts, speakers included;
 - at least half of the other words stand there too, endings aside.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Literal, get_args
+
+from msgspec import Struct
 
 from helamem.processors.consolidation.dates import mentions
 from helamem.processors.consolidation.llm.days import Day, is_supported, supported, taken_out
 from helamem.processors.consolidation.llm.drafts import Draft
+from helamem.processors.consolidation.llm.prompt import MOST_CHARACTERS
 from helamem.processors.store.port import Turn
 from helamem.schemas.times import from_ms
 
@@ -39,6 +44,8 @@ _NUMBERS = {
         "seventeen eighteen nineteen twenty".split()
     )
 } | {"thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "seventy": "70", "eighty": "80", "ninety": "90"}
+_NUMBERS |= {"dozen": "12", "hundred": "100", "thousand": "1000", "million": "1000000", "billion": "1000000000"}
+_NUMBERS |= {plural: plural for plural in ("dozens", "hundreds", "thousands", "millions", "billions")}
 _OPENING = frozenset(
     "the a an this that these those in on at by from since after before during when while with for to of as it he she "
     "they his her their its there both all some one".split()
@@ -51,62 +58,98 @@ _PLAIN = frozenset(
 )
 """Words that say nothing by themselves, and those that say who says it."""
 _ENDINGS = ("ings", "ing", "ies", "ied", "ed", "es", "ly", "s", "y", "e")
-_BEGINS = re.compile(r"(?:^|[.!?])\W*$")
-"""What stands before the first word of a sentence."""
+_ENDS = frozenset(".!?")
+"""One of these stands before the first word of a sentence."""
 
 
-def refusal(draft: Draft, turns: Mapping[str, Turn]) -> Rule | None:
-    """Return why a statement is not taken, or None where it is.
+class Shown:
+    """The turns that a model was shown, each of which is looked at once, however often it is cited.
 
     Args:
-        draft: The statement.
-        turns: What the model was shown, by the ids under which it was.
+        turns: By the ids under which they were shown.
     """
-    cited = [turns[id_] for id_ in draft.evidence if id_ in turns]
-    dates, rest = taken_out(draft.text)
-    words = _Words(f"{turn.speaker}. {turn.text}" for turn in cited)
-    holds: dict[Rule, Callable[[], bool]] = {
-        "unknown-evidence": lambda: len(cited) == len(draft.evidence),
-        "speaker": lambda: _speaks(draft, cited, list(turns.values())),
-        "relative-date": lambda: not any(True for _ in mentions(draft.text, _ANY_DAY)),
-        "date": lambda: _dates_stand(dates, cited),
-        "name": lambda: words.have_names(rest) and words.have_all(draft.subject),
-        "number": lambda: words.have_numbers(rest),
-        "words": lambda: words.have_half(rest),
-    }
-    return next((rule for rule in RULES if not holds[rule]()), None)
+
+    def __init__(self, turns: Mapping[str, Turn]) -> None:
+        self._turns = turns
+        self._names = {turn.speaker: _words_of(turn.speaker) for turn in turns.values()}
+        self._words: dict[str, _Words] = {}
+        self._days: dict[str, frozenset[Day]] = {}
+
+    def refusal(self, draft: Draft) -> Rule | None:
+        """Return why a statement is not taken, or None where it is."""
+        dates, rest = taken_out(draft.text)
+        counting = self._counting(draft)
+        words = _Words.of_all([self._words_in(id_) for id_ in counting])
+        names = frozenset().union(*self._names.values())
+        holds: dict[Rule, Callable[[], bool]] = {
+            "unknown-evidence": lambda: all(id_ in self._turns for id_ in draft.evidence),
+            "speaker": lambda: bool(counting),
+            "relative-date": lambda: not any(True for _ in mentions(draft.text, _ANY_DAY)),
+            "date": lambda: self._stand(dates, counting),
+            "name": lambda: words.have_names(rest) and words.have_all(draft.subject),
+            "number": lambda: words.have_numbers(rest),
+            "words": lambda: words.have_half(rest, names),
+        }
+        return next((rule for rule in RULES if not holds[rule]()), None)
+
+    def _counting(self, draft: Draft) -> list[str]:
+        """Return those of the turns cited whose words a statement may rest on, by whom it is about."""
+        cited = [id_ for id_ in dict.fromkeys(draft.evidence) if id_ in self._turns]
+        said = _words_of(draft.text)
+        if draft.kind == "user-trait":
+            subject = draft.subject.casefold()
+            return [id_ for id_ in cited if self._is_own(self._turns[id_], subject, said)]
+        if draft.kind == "agent-knowledge":
+            return [id_ for id_ in cited if self._turns[id_].role == "agent"]
+        # The subject is what the model says it is; what counts is whom the statement names.
+        said |= _words_of(draft.subject)
+        named = {speaker for speaker, name in self._names.items() if name & said}
+        return [id_ for id_ in cited if not named or self._turns[id_].speaker in named]
+
+    def _is_own(self, turn: Turn, subject: str, said: frozenset[str]) -> bool:
+        is_theirs = turn.role == "user" and turn.speaker.casefold() == subject
+        return is_theirs and bool(self._names[turn.speaker] & said)
+
+    def _words_in(self, id_: str) -> _Words:
+        if id_ not in self._words:
+            turn = self._turns[id_]
+            self._words[id_] = _Words.of(f"{turn.speaker}. {turn.text[:MOST_CHARACTERS]}")
+        return self._words[id_]
+
+    def _stand(self, dates: Sequence[Day], counting: Sequence[str]) -> bool:
+        if not dates:
+            return True
+        for id_ in counting:
+            if id_ not in self._days:
+                turn = self._turns[id_]
+                self._days[id_] = frozenset(supported(turn.text[:MOST_CHARACTERS], from_ms(turn.time_ms).date()))
+        known = frozenset().union(*(self._days[id_] for id_ in counting))
+        return all(is_supported(one, known) for one in dates)
 
 
-def _speaks(draft: Draft, cited: Sequence[Turn], shown: Sequence[Turn]) -> bool:
-    subject = draft.subject.casefold()
-    if draft.kind == "user-trait":
-        own = [turn for turn in cited if turn.speaker.casefold() == subject]
-        return any(turn.role == "user" and _names(draft.text, turn.speaker) for turn in own)
-    if draft.kind == "agent-knowledge":
-        return any(turn.role == "agent" for turn in cited)
-    # The subject is what the model says it is; what counts is whom the statement names.
-    named = {turn.speaker for turn in shown if _names(draft.text, turn.speaker)}
-    named |= {turn.speaker for turn in shown if turn.speaker.casefold() == subject}
-    return not named or any(turn.speaker in named for turn in cited)
+class _Words(Struct, frozen=True):
+    """The words of turns."""
 
+    words: frozenset[str]
+    stems: frozenset[str]
+    numbers: frozenset[str]
 
-def _names(text: str, speaker: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(speaker)}(?!\w)", text, re.IGNORECASE) is not None
+    @classmethod
+    def of(cls, said: str) -> _Words:
+        """Return those of a text."""
+        words = frozenset(token.casefold() for token in _tokens(said))
+        numbers = _digits(said) | {_NUMBERS[word] for word in words if word in _NUMBERS}
+        return cls(words, frozenset(_stem(word) for word in words), frozenset(numbers))
 
-
-def _dates_stand(dates: Iterable[Day], cited: Sequence[Turn]) -> bool:
-    known = {day for turn in cited for day in supported(turn.text, from_ms(turn.time_ms).date())}
-    return all(is_supported(one, known) for one in dates)
-
-
-class _Words:
-    """The words of cited turns."""
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        said = " ".join(texts)
-        self._words = {token.casefold() for token in _tokens(said)}
-        self._stems = {_stem(word) for word in self._words}
-        self._numbers = _digits(said) | {_NUMBERS[word] for word in self._words if word in _NUMBERS}
+    @classmethod
+    def of_all(cls, those: Sequence[_Words]) -> _Words:
+        """Return those of several texts."""
+        nothing: frozenset[str] = frozenset()
+        return cls(
+            nothing.union(*(one.words for one in those)),
+            nothing.union(*(one.stems for one in those)),
+            nothing.union(*(one.numbers for one in those)),
+        )
 
     def have_all(self, text: str) -> bool:
         """Return whether each word of a text is there, endings aside."""
@@ -114,12 +157,13 @@ class _Words:
 
     def have_names(self, text: str) -> bool:
         """Return whether each word with a capital letter is there; the first of a sentence may be an everyday one."""
+        end: int | None = None
         for match in _TOKEN.finditer(text):
+            begins = end is None or not _ENDS.isdisjoint(text[end : match.start()])
+            end = match.end()
             token = _bare(match[0])
-            word, before = token.casefold(), text[: match.start()]
-            if token == token.lower() or word in self._words:
-                continue
-            if word in _OPENING and _BEGINS.search(before):
+            word = token.casefold()
+            if token == token.lower() or word in self.words or (begins and word in _OPENING):
                 continue
             return False
         return True
@@ -127,18 +171,24 @@ class _Words:
     def have_numbers(self, text: str) -> bool:
         """Return whether each number is there, in digits or as a word; the word "one" is as often no number."""
         words = {word for word in map(str.casefold, _tokens(text)) if word in _NUMBERS and word != "one"}
-        return (_digits(text) | {_NUMBERS[word] for word in words}) <= self._numbers
+        return (_digits(text) | {_NUMBERS[word] for word in words}) <= self.numbers
 
-    def have_half(self, text: str) -> bool:
-        """Return whether at least half of the words that say something are there."""
-        said = {w for w in map(str.casefold, _tokens(text)) if len(w) > _SHORT and w not in _PLAIN}
+    def have_half(self, text: str, names: frozenset[str]) -> bool:
+        """Return whether at least half of the words that say something are there; who speaks says nothing."""
+        said = {w for w in map(str.casefold, _tokens(text)) if len(w) > _SHORT and w not in _PLAIN and w not in names}
         return sum(self._has(word) for word in said) >= _HALF * len(said)
 
     def _has(self, word: str) -> bool:
-        return word in self._words or _stem(word) in self._stems
+        return word in self.words or _stem(word) in self.stems
 
 
-def _tokens(text: str) -> Iterable[str]:
+def _words_of(text: str) -> frozenset[str]:
+    """Return the words of a text that may stand for somebody; a name of nothing else keeps its other words."""
+    words = frozenset(token.casefold() for token in _tokens(text))
+    return frozenset(word for word in words if word not in _OPENING) or words
+
+
+def _tokens(text: str) -> Iterator[str]:
     return (_bare(token) for token in _TOKEN.findall(text))
 
 

@@ -17,8 +17,8 @@ from helamem.schemas.times import from_ms
 VERSION = "distil.v1"
 _REPAIR = "repair.v1"
 _HERE = Path(__file__).parent
-_MOST_CHARACTERS = 4000
-"""Of one message."""
+MOST_CHARACTERS = 4000
+"""Of one message that are shown."""
 
 Named = dict[str, Turn]
 """The turns of a cluster by the short ids under which a model sees them, in time order."""
@@ -53,5 +53,5 @@ def _message(id_: str, turn: Turn) -> dict[str, str]:
         "weekday": f"{said:%A}",
         "speaker": turn.speaker,
         "role": turn.role,
-        "text": with_absolute_dates(turn.text[:_MOST_CHARACTERS], said),
+        "text": with_absolute_dates(turn.text[:MOST_CHARACTERS], said),
     }
