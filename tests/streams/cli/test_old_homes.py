@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from helamem.processors.store.edge_shards import SCHEMA
 from streams.cli.shell import Ran, logged
 
 Call = Callable[..., Ran]
@@ -87,10 +88,10 @@ def test_an_older_store_is_told_in_one_sentence(call: Call, home: Path) -> None:
     """Deleted, it is filled again."""
     digest = call("digest").json["digest"]
     description = home / "store" / "store.json"
-    description.write_text(description.read_text().replace('"schema":1', '"schema":0'))
+    description.write_text(description.read_text().replace(f'"schema":{SCHEMA}', '"schema":0'))
     for command in (("digest",), ("recall", "Who moved?", "--space", "acme/mira"), ("run",), ("store",)):
         assert sentence(call(*command)) == (
-            f"the store at {home / 'store'} has layout 0, this version reads 1; "
+            f"the store at {home / 'store'} has layout 0, this version reads {SCHEMA}; "
             "delete it: it is filled again from the log"
         )
     shutil.rmtree(home / "store")
