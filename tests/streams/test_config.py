@@ -188,6 +188,14 @@ def test_a_model_that_distils_is_configured(monkeypatch: pytest.MonkeyPatch) -> 
         ('distiller = "openai:"', "there is no distiller 'openai:'"),
         ('distiller = "openai:g"', "the distiller openai:g needs HELAMEM_DISTILLER_BASE_URL"),
         (
+            'distiller = "openai:g"\ndistiller_base_url = "http://m/v1"\ndistiller_cap_tokens = 2000',
+            "HELAMEM_DISTILLER_CAP_TOKENS is 2000 and one question with the longest answer takes",
+        ),
+        (
+            'distiller = "openai:g"\ndistiller_base_url = "m"\ndistiller_cap_cost = 0.001\ndistiller_price_out = 1',
+            "HELAMEM_DISTILLER_CAP_COST is 0.001 and one question with the longest answer costs",
+        ),
+        (
             'distiller = "openai:g"\ndistiller_base_url = "http://m/v1"\ndistiller_cap_cost = 1',
             "HELAMEM_DISTILLER_CAP_COST is set and no price",
         ),

@@ -442,6 +442,40 @@ async def test_a_tenant_at_its_cap_may_wait_instead(one: Machine, service: ChatS
     assert sorted(fact.text for fact in await facts(one)) == sorted(f"Anna says: {text}" for text in TOLD)
 
 
+async def test_a_hub_at_which_the_service_always_fails_holds_nobody(one: Machine, service: ChatService) -> None:
+    """It goes to the dead letters; those behind it are distilled."""
+    await hubs_of(one, SPACE)
+
+    def reply(asked: Asked) -> Reply:
+        if len(asked["messages"]) == 1:
+            return says("yes")
+        return refusing(500) if TOLD[3] in asked["messages"][1]["content"] else quoting(asked)
+
+    service.reply = reply
+    async with pumping(one, service, batch_records=2) as pump, asyncio.timeout(60):
+        await pump.run(until=await one.ends())
+    (letter,) = await letters(one)
+    assert letter.reason.startswith("the model service answers 500 whenever it is asked about the hub's messages")
+    assert {fact.text for fact in await facts(one)} == {f"Anna says: {text}" for text in TOLD[:3] + TOLD[6:]}
+
+
+async def test_what_is_not_answered_counts_for_the_cap(one: Machine, service: ChatService) -> None:
+    """The service may bill it; so a tenant is quoted in the end, and asks again on the next day."""
+    clock = clock_of(one)
+    service.reply = lambda asked: says("{}")._replace(before_s=0.5)
+    await hubs_of(one, SPACE, texts=TOLD[:3])
+    cap = Cap(tokens=7000)
+    async with pumping(one, service, clock=clock, timeout_s=0.1, cap=cap) as pump, asyncio.timeout(60):
+        await pump.run(until=await one.ends())
+        assert {fact.distiller for fact in await facts(one)} == {"extractive:1"}
+        assert 1 <= sum(len(asked["messages"]) > 1 for asked in service.calls) <= 2
+        clock.now_ms += DAY_MS
+        service.reply = quoting
+        await hubs_of(one, "acme/zoe", texts=TOLD[3:6])
+        await pump.run(until=await one.ends())
+    assert {fact.distiller for fact in await facts(one)} == {"extractive:1", "openai:g:distil.v1"}
+
+
 async def test_a_cap_of_nothing_asks_nobody(one: Machine, service: ChatService) -> None:
     """What is known of a hub is then what the extractive distiller quotes."""
     await hubs_of(one, SPACE)

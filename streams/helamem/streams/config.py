@@ -19,7 +19,7 @@ from pydantic_settings import (
 )
 
 from helamem.processors.consolidation.llm.chat import ChatSettings
-from helamem.processors.consolidation.llm.distiller import WhenSpent
+from helamem.processors.consolidation.llm.distiller import WhenSpent, least_tokens
 from helamem.processors.consolidation.llm.spending import Cap, Prices
 from helamem.processors.embedder.choose import DEFAULT as DEFAULT_EMBEDDER
 from helamem.processors.store.qdrant_settings import QdrantSettings, Quantization
@@ -175,7 +175,7 @@ class Config(BaseSettings):
                 "HELAMEM_DISTILLER_CAP_COST is set and no price, so that nothing would ever cost anything; set "
                 "HELAMEM_DISTILLER_PRICE_IN and HELAMEM_DISTILLER_PRICE_OUT"
             )
-        return ModelSettings(
+        wanted = ModelSettings(
             chat=ChatSettings(
                 base_url=self.distiller_base_url,
                 model=model,
@@ -190,6 +190,19 @@ class Config(BaseSettings):
             cap=Cap(tokens=self.distiller_cap_tokens, cost=self.distiller_cap_cost),
             when_spent=self.distiller_when_spent,
         )
+        least = least_tokens(wanted.chat)
+        tokens, cost = least.tokens_in + least.tokens_out, wanted.prices.of(least)
+        if wanted.cap.tokens is not None and wanted.cap.tokens < tokens:
+            raise ConfigurationError(
+                f"HELAMEM_DISTILLER_CAP_TOKENS is {wanted.cap.tokens} and one question with the longest answer takes "
+                f"{tokens} or more: nothing would ever be asked; raise it, or lower HELAMEM_DISTILLER_MAX_TOKENS"
+            )
+        if wanted.cap.cost is not None and wanted.cap.cost < cost:
+            raise ConfigurationError(
+                f"HELAMEM_DISTILLER_CAP_COST is {wanted.cap.cost:g} and one question with the longest answer costs "
+                f"{cost:g} or more: nothing would ever be asked; raise it, or lower HELAMEM_DISTILLER_MAX_TOKENS"
+            )
+        return wanted
 
     def qdrant(self) -> QdrantSettings:
         """Return how our collections on a Qdrant server are kept.

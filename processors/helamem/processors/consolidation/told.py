@@ -1,9 +1,9 @@
 """What was distilled lately, so that overlapping hubs do not tell the same again.
 
-Memories that are recalled together become hubs together, each with nearly the same cluster. A statement is new where at
-least a third of its evidence is in no other statement of its kind and space that is remembered; statements of one
-cluster are not compared with each other. Where a distiller is costly, a cluster is worth it only where at least a third
-of its memories are in no other cluster of the space that is remembered.
+Memories that are recalled together become hubs together, each with nearly the same cluster. A statement is new where,
+of each other statement of its kind and space that is remembered, at least a third of its evidence is not in that one;
+statements of one cluster are not compared with each other. Where a distiller is costly, a cluster is worth it only
+where, of each earlier cluster of the space that is remembered, at least a third of its memories are not in that one.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ from helamem.processors.consolidation.llm.chat import ChatModel, ChatSettings, C
 from helamem.processors.consolidation.llm.evidence import Rule
 from helamem.processors.consolidation.llm.patience import PatienceSettings
 from helamem.processors.consolidation.llm.watch import Failure, Unwatched
-from helamem.schemas.errors import Poison, RetryLater
+from helamem.schemas.errors import ConfigurationError, Poison, RetryLater
+from helamem.schemas.events import MAX_INTEGER
 
 KEY = "sk-s3cret"
 SCHEMA = {"type": "object"}
@@ -60,7 +61,7 @@ async def asking(
     service: ChatService, noting: Noting | None = None, slept: Slept | None = None, **settings: Any
 ) -> AsyncIterator[ChatModel]:
     slept = slept or Slept()
-    made = ChatSettings(base_url=service.url, model="g", api_key=KEY, **{"timeout_s": 10.0, **settings})
+    made = ChatSettings(base_url=service.url, model="g", **{"api_key": KEY, "timeout_s": 10.0, **settings})
     model = ChatModel(made, watch=noting, sleep=slept, clock=lambda: slept.now_s, random_=lambda: 1.0)
     try:
         yield model
@@ -107,9 +108,14 @@ async def test_a_service_without_schemas_is_asked_without(service: ChatService) 
         (Reply(b'{"choices": []}'), "no-protocol", "something else than a chat completion"),
         (Reply(b'{"choices": [{"message": {"content": "x'), "no-protocol", "something else than a chat completion"),
         (Reply(b"\xff\xfe"), "no-protocol", "something else than a chat completion"),
+        (
+            Reply(b'{"x":' + b"[" * 200_000 + b"]" * 200_000 + b"}"),
+            "no-protocol",
+            "something else than a chat completion",
+        ),
         (Reply(b" " * 4_000_001), "no-protocol", "more than 4,000,000 bytes"),
     ],
-    ids=["500", "503", "429", "page", "nothing", "torn", "bytes", "endless"],
+    ids=["500", "503", "429", "page", "nothing", "torn", "bytes", "nested", "endless"],
 )
 async def test_what_may_go_better_is_asked_again(
     service: ChatService, bad: Reply, failure: Failure, reason: str
@@ -171,7 +177,7 @@ async def test_retry_after_is_honoured(service: ChatService) -> None:
 
 
 async def test_the_circuit_opens_and_closes(service: ChatService) -> None:
-    """A service that only fails is left alone; after a rest one call tries it."""
+    """A service that only fails is left alone; after a rest one call tries it, with another question."""
     noting, slept = Noting(), Slept()
     service.reply = lambda asked: refusing(500)
     patience = PatienceSettings(tries=2, failures=4, rest_s=15.0)
@@ -186,24 +192,25 @@ async def test_the_circuit_opens_and_closes(service: ChatService) -> None:
         slept.now_s += 15.0
         service.reply = lambda asked: says("{}")
         await model.ask(ASKED, SCHEMA)
-    assert (len(service.calls), noting.circuits) == (5, [True, False])
+    assert (len(service.calls), noting.circuits) == (6, [True, False])
 
 
-async def test_a_refused_question_is_told_from_a_refused_set_up(service: ChatService) -> None:
+@pytest.mark.parametrize("status", [400, 403, 413, 451])
+async def test_a_refused_question_is_told_from_a_refused_set_up(service: ChatService, status: int) -> None:
     """The service takes a harmless question: then it is the messages, which go to the dead letters."""
-    service.reply = lambda asked: refusing(413) if len(asked["messages"]) > 1 else says("yes")
+    service.reply = lambda asked: refusing(status) if len(asked["messages"]) > 1 else says("yes")
     async with asking(service) as model:
-        with pytest.raises(Poison, match="refuses the hub's messages with 413") as told:
+        with pytest.raises(Poison, match=f"refuses the hub's messages with {status}") as told:
             await model.ask(ASKED, SCHEMA)
         assert told.value.field == "data.cluster"
-        service.reply = lambda asked: refusing(422)
-        with pytest.raises(RetryLater, match="refuses the call with 422; check HELAMEM_DISTILLER_BASE_URL"):
+        service.reply = lambda asked: refusing(status)
+        with pytest.raises(RetryLater, match=f"refuses the call with {status}; check HELAMEM_DISTILLER_BASE_URL"):
             await model.ask(ASKED, SCHEMA)
         with pytest.raises(RetryLater, match="left alone for 30 s"):
             await model.ask(ASKED, SCHEMA)
 
 
-@pytest.mark.parametrize("status", [401, 403, 404])
+@pytest.mark.parametrize("status", [401, 404])
 async def test_a_wrong_set_up_is_told_at_once(service: ChatService, status: int) -> None:
     """Without the key, and without asking again and again: only a person can set it right."""
     noting = Noting()
@@ -218,6 +225,34 @@ async def test_a_wrong_set_up_is_told_at_once(service: ChatService, status: int)
     assert KEY not in repr(ChatSettings(base_url=service.url, model="g", api_key=KEY))
 
 
+async def test_a_question_at_which_the_service_always_fails(service: ChatService) -> None:
+    """It is the messages, once another question was answered meanwhile, twice; never while all fail, or by a limit."""
+    slept = Slept()
+
+    async def asked_again(model: ChatModel, rounds: int) -> list[type[Exception]]:
+        ends: list[type[Exception]] = []
+        for _ in range(rounds):
+            slept.now_s += 400
+            with pytest.raises((RetryLater, Poison)) as told:
+                await model.ask(ASKED, SCHEMA)
+            ends.append(told.type)
+        return ends
+
+    async with asking(service, slept=slept) as model:
+        service.reply = lambda asked: refusing(500)
+        assert await asked_again(model, 9) == [RetryLater] * 9
+        service.reply = lambda asked: refusing(429) if len(asked["messages"]) > 1 else says("yes")
+        assert await asked_again(model, 9) == [RetryLater] * 9
+        service.reply = lambda asked: refusing(500) if len(asked["messages"]) > 1 else says("yes")
+        ends = await asked_again(model, 5)
+        assert (ends[0], ends[-2:]) == (RetryLater, [Poison, Poison])
+        with pytest.raises(Poison, match="answers 500 whenever it is asked about the hub's messages, and answers oth"):
+            await model.ask(ASKED, SCHEMA)
+        slept.now_s += 400
+        service.reply = lambda asked: says("{}")
+        assert (await model.ask(ASKED, SCHEMA)).text == "{}"
+
+
 async def test_a_service_that_counts_no_tokens(service: ChatService) -> None:
     """They are guessed by the bytes, so that a cap holds there too; no words are words that cannot be read."""
     service.reply = lambda asked: says("x" * 400, tokens=None)
@@ -226,3 +261,22 @@ async def test_a_service_that_counts_no_tokens(service: ChatService) -> None:
         assert (found.tokens_in, found.tokens_out) == (201, 101)
         service.reply = lambda asked: says(None)
         assert (await model.ask(ASKED, SCHEMA)).text == "(no answer)"
+
+
+async def test_a_count_beyond_all_numbers_is_one_that_can_be_recorded(service: ChatService) -> None:
+    """It spends a cap at once, and does not fail the record."""
+    service.reply = lambda asked: says("{}", tokens=(2**60, 2**60))
+    async with asking(service) as model:
+        found = await model.ask(ASKED, SCHEMA)
+    assert (found.tokens_in, found.tokens_out) == (MAX_INTEGER, MAX_INTEGER)
+
+
+async def test_a_key_is_taken_without_what_stands_around_it(service: ChatService) -> None:
+    """One with other characters than keys have is told at once, and not shown."""
+    service.reply = lambda asked: says("{}")
+    async with asking(service, api_key=f" {KEY}\n") as model:
+        await model.ask(ASKED, SCHEMA)
+    assert service.keys == [f"Bearer {KEY}"]
+    with pytest.raises(ConfigurationError, match="look at HELAMEM_DISTILLER_API_KEY") as told:
+        ChatModel(ChatSettings(base_url=service.url, model="g", api_key="sk-s3\u2026cret"))
+    assert "s3" not in str(told.value)

@@ -44,6 +44,11 @@ def test_a_statement_is_one_line() -> None:
             "Invalid enum value - at",
         ),
         (orjson.dumps({"statements": [statement("x", "m1") | {"SECRET": 1}]}).decode(), "unknown field - at"),
+        (orjson.dumps({"statements": [statement("x", "m1") | {"x` - SECRET": 1}]}).decode(), "unknown field - at"),
+        (
+            orjson.dumps({"statements": [statement("x", "m1") | {"kind": "x' - SECRET"}]}).decode(),
+            r"^Invalid enum value - at `\$\.statements\[0\]\.kind`$",
+        ),
         (statements(statement("x")), "length >= 1"),
         (statements(statement("x", "m1", sure=101)), "<= 100"),
         (statements(statement(" \n", "m1")), "a statement has no words"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import random
 import time
@@ -16,16 +17,22 @@ from msgspec import Struct
 from helamem.processors.consolidation.llm.patience import Circuit, PatienceSettings, retry_after_s, wait_s
 from helamem.processors.consolidation.llm.watch import Failure, Unwatched, Watch
 from helamem.schemas.errors import ConfigurationError, Poison, RetryLater
+from helamem.schemas.events import MAX_INTEGER
 
 _MOST_BYTES = 4_000_000
 """Of an answer as a whole; whoever sends more speaks something else."""
 _MOST_CHARACTERS = 150_000
 """Of what a model says: with its escapes in JSON it must fit into a record."""
-_MAY_BE_THE_QUESTIONS_FAULT = {400, 413, 422}
+_MAY_BE_THE_QUESTIONS_FAULT = {400, 403, 413, 422, 451}
 _COMES_AGAIN = {408, 409, 425, 429}
 """Statuses below 500 that say "not now"."""
 _LONGEST_VERSION = 256
 _NOTHING = "(no answer)"
+_ROUNDS = 2
+"""In which a question was not answered and another one was, until its messages are taken to be the reason."""
+_SUSPECTS = 10_000
+"""Questions of which it is known that they were not answered."""
+_PROBE = "Say yes."
 
 
 class ChatSettings(Struct, frozen=True, kw_only=True):
@@ -94,6 +101,8 @@ class _Failed(Exception):  # noqa: N818 - it leaves this module as one of ours
     ) -> None:
         super().__init__(reason)
         self.at_once = at_once
+        self.may_cost = False
+        """Whether the service may have worked at it, and bill that."""
         self.reason = reason
         self.failure: Failure = failure
         self.retry_after_s = retry_after_s
@@ -118,7 +127,7 @@ class ChatModel:
         random_: Numbers from 0 to 1.
 
     Raises:
-        ConfigurationError: httpx is not installed.
+        ConfigurationError: httpx is not installed, or the key is none.
     """
 
     def __init__(
@@ -145,39 +154,106 @@ class ChatModel:
         self._clock = clock
         self._random = random_
         self._circuit = Circuit(settings.patience, lambda is_open: self._watch.circuit(is_open=is_open), clock)
-        key = {"authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
+        token = (settings.api_key or "").strip()  # a file of a secret ends with a line feed, as a rule
+        if not (token.isascii() and token.isprintable()):
+            raise ConfigurationError(
+                f"the key of the distiller openai:{settings.model} holds characters that no key has; look at "
+                "HELAMEM_DISTILLER_API_KEY"
+            )
+        key = {"authorization": f"Bearer {token}"} if token else {}
         self._client = httpx.AsyncClient(
             base_url=settings.base_url.rstrip("/") + "/",
             headers={"content-type": "application/json"} | key,
             timeout=httpx.Timeout(settings.timeout_s, connect=settings.connect_timeout_s),
         )
         self._failures = (httpx.TransportError, TimeoutError)
+        self._not_there = (httpx.ConnectError, httpx.ConnectTimeout)
         self._held_to_schema = True
+        self._suspects: dict[bytes, int] = {}
 
     async def close(self) -> None:
         """Release the connections."""
         await self._client.aclose()
 
-    async def ask(self, messages: Sequence[Message], schema: Mapping[str, Any]) -> Completion:
+    async def ask(
+        self,
+        messages: Sequence[Message],
+        schema: Mapping[str, Any],
+        on_lost: Callable[[], bool] = lambda: True,
+    ) -> Completion:
         """Return what the model answers; it is held to the schema where the service can do that.
+
+        Args:
+            messages: The question.
+            schema: A JSON Schema.
+            on_lost: Told of each call that the service may have worked at and did not answer; returns whether it may
+                be asked again at once.
 
         Raises:
             RetryLater: The service is away, busy or failing, and stayed so for some tries; it is left alone; or it
                 refuses any question, which a person has to set right, and nothing but hubs has to wait for.
-            Poison: It refuses this question and takes others; the question is too long for the model, as a rule.
+            Poison: It refuses this question, or always fails at it, and takes others; the question is too long for the
+                model, as a rule.
         """
+        key = hashlib.sha256(orjson.dumps([msgspec.to_builtins(message) for message in messages])).digest()
+        if key in self._suspects and self._circuit.is_open:
+            await self._probe()  # what is suspected tells nothing of the service
         failures = 0
         while True:
             await self._wait_for_a_turn()
             try:
-                return await self._ask(messages, schema)
+                answer = await self._ask(messages, schema)
             except _Failed as failed:
                 failures += 1
+                at_once = failed.at_once and (not failed.may_cost or on_lost())
+                condemned = self._suspects.get(key, 0) >= _ROUNDS
                 patience = self._settings.patience
                 wait = max(wait_s(patience, failures, self._random), failed.retry_after_s or 0.0)
-                if not failed.at_once or failures >= patience.tries or wait > patience.longest_s:
+                if not at_once or condemned or failures >= patience.tries or wait > patience.longest_s:
+                    if failed.failure not in ("refused", "rate-limited"):
+                        await self._suspect(key, failed.reason)
                     raise RetryLater(f"the model service {failed.reason}") from None
                 await self._sleep(wait)
+            else:
+                self._suspects.pop(key, None)
+                return answer
+
+    async def _suspect(self, key: bytes, reason: str) -> None:
+        """Note that a question was not answered; where that happened before, see whether another one is.
+
+        Raises:
+            Poison: It happened so often while another one was answered that its messages are at fault.
+        """
+        if key not in self._suspects:
+            if len(self._suspects) >= _SUSPECTS:
+                self._suspects.clear()
+            self._suspects[key] = 0
+            return
+        if self._suspects[key] < _ROUNDS:
+            try:
+                await self._probe()
+            except RetryLater:
+                return
+            self._suspects[key] += 1
+        if self._suspects[key] >= _ROUNDS:
+            raise Poison(
+                f"the model service {reason} whenever it is asked about the hub's messages, and answers others; see "
+                "what it has against them, and redrive the hub",
+                "data.cluster",
+            )
+
+    async def _probe(self) -> None:
+        """Ask something harmless.
+
+        Raises:
+            RetryLater: That is not answered either.
+        """
+        try:
+            await self._call([Message("user", _PROBE)], None)
+        except _Refused as refusal:
+            raise RetryLater(f"the model service {self._refuses(refusal.status).reason}") from None
+        except _Failed as failed:
+            raise RetryLater(f"the model service {failed.reason}") from None
 
     async def _wait_for_a_turn(self) -> None:
         """Wait while the service wants to be left alone for a moment; what takes longer is refused by the circuit."""
@@ -201,7 +277,7 @@ class ChatModel:
             self._held_to_schema = False
             return answer
         try:
-            await self._call([Message("user", "Say yes.")], None)
+            await self._call([Message("user", _PROBE)], None)
         except _Refused:
             refused = self._refuses(status)
             self._circuit.failed(refused.reason, refused.retry_after_s)
@@ -274,7 +350,9 @@ class ChatModel:
                         raise _Failed(f"answers with more than {_MOST_BYTES:,} bytes", "no-protocol")
                 return response.status_code, response.headers.get("retry-after"), bytes(content)
         except self._failures as error:
-            raise _Failed(f"does not answer ({type(error).__name__})", "no-answer") from None
+            failed = _Failed(f"does not answer ({type(error).__name__})", "no-answer")
+            failed.may_cost = not isinstance(error, self._not_there)
+            raise failed from None
 
     def _completion(self, status: int, header: str | None, content: bytes, messages: Sequence[Message]) -> Completion:
         if status in _COMES_AGAIN or status >= 500:
@@ -286,7 +364,7 @@ class ChatModel:
             raise self._refuses(status)
         try:
             answer = msgspec.json.decode(content, type=_Answer)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             answer = _Answer([])
         # Whatever stands in between may answer 200 with a page of its own; the question is not at fault for that.
         if not answer.choices:
@@ -297,9 +375,14 @@ class ChatModel:
         return Completion(
             text=text,
             version=answer.model[:_LONGEST_VERSION] if answer.model else None,
-            tokens_in=max(0, usage.prompt_tokens) or _guessed(*(message.content for message in messages)),
-            tokens_out=max(0, usage.completion_tokens) or _guessed(text),
+            tokens_in=_counted(usage.prompt_tokens) or _guessed(*(message.content for message in messages)),
+            tokens_out=_counted(usage.completion_tokens) or _guessed(text),
         )
+
+
+def _counted(tokens: int) -> int:
+    """Return a count as it can be recorded."""
+    return min(MAX_INTEGER, max(0, tokens))
 
 
 def _guessed(*texts: str) -> int:

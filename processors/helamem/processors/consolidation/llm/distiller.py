@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import orjson
@@ -196,7 +197,7 @@ class LlmDistiller:
             if not await self._budget.reserve(tenant, most):
                 return None
             try:
-                completion = await self._ask(ask.messages)
+                completion = await self._ask(ask.messages, partial(self._lost, tenant, most))
                 took = Tokens(completion.tokens_in, completion.tokens_out)
                 self._watch.spent(took.tokens_in, took.tokens_out, self._budget.prices.of(took))
                 answered = Answered(
@@ -211,9 +212,14 @@ class LlmDistiller:
                 self._budget.release(tenant, most)
         return _Answer(known[ask.question].decode(), fresh)
 
-    async def _ask(self, messages: Sequence[Message]) -> Completion:
+    def _lost(self, tenant: str, most: Tokens) -> bool:
+        """Count a call that was not answered, and return whether it may be asked again without looking at the cap."""
+        self._budget.lose(tenant, most)
+        return not self._budget.is_bounded
+
+    async def _ask(self, messages: Sequence[Message], on_lost: Callable[[], bool]) -> Completion:
         try:
-            return await self._model.ask(messages, self._schema)
+            return await self._model.ask(messages, self._schema, on_lost)
         except RetryLater as error:
             raise HubsWait(str(error)) from None
 
@@ -251,6 +257,11 @@ def _refusals(drafts: Sequence[Draft], turns: Named) -> list[Rule | None]:
 def tenant_of(space: str) -> str:
     """Return the first part of a space's name."""
     return space.partition("/")[0]
+
+
+def least_tokens(settings: ChatSettings) -> Tokens:
+    """Return what the shortest question is counted as before it is asked."""
+    return Tokens(_most_tokens([Message("system", instructions())]), settings.max_tokens)
 
 
 def _most_tokens(messages: Sequence[Message]) -> int:

@@ -13,7 +13,11 @@ from helamem.processors.consolidation.distiller import Kind
 MOST_STATEMENTS = 32
 _FENCE = "```"
 """What models put around JSON where they were not held to a schema."""
-_LONGEST_COMPLAINT = 300
+_WRONG = re.compile(
+    r"Expected `[a-z| ]+`(?:, got `[a-z]+`| of length [<>]= \d+| [<>]= \d+)?"
+    r"|Object missing required field|Object contains unknown field|Invalid enum value"
+)
+_WHERE = re.compile(r" - at `\$(?:\.(?:statements|kind|subject|text|confidence|evidence)|\[\d+\])*`$")
 
 
 class Draft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,7 +51,7 @@ def read(answer: str) -> tuple[Draft, ...]:
         drafts = msgspec.json.decode(_unfenced(answer).encode(), type=Drafts)
     except msgspec.ValidationError as error:
         raise Unreadable(_without_content(str(error))) from None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise Unreadable("it is not JSON") from None
     plain = [msgspec.structs.replace(d, subject=_plain(d.subject), text=_plain(d.text)) for d in drafts.statements]
     if not all(draft.subject and draft.text for draft in plain):
@@ -69,9 +73,10 @@ def _plain(text: str) -> str:
 
 
 def _without_content(complaint: str) -> str:
-    """Return a complaint of msgspec without a value or key of the answer: it may be put into a dead letter."""
-    plain = re.sub(r"(unknown field|value) [`'].*?[`'](?= - |$)", r"\1", complaint, flags=re.DOTALL)
-    return plain[:_LONGEST_COMPLAINT]
+    """Return of a complaint of msgspec what is wrong and where: whatever else it says may be of the answer."""
+    what = _WRONG.match(complaint)
+    where = _WHERE.search(complaint)
+    return (what[0] if what else "it is of another form") + (where[0] if where else "")
 
 
 def schema() -> dict[str, Any]:

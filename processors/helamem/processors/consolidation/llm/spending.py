@@ -52,8 +52,9 @@ class Cap(Struct, frozen=True, kw_only=True):
 class Budget:
     """Says whether a tenant may ask.
 
-    Calls under way are counted as what they may take at most in answer, and a third of the bytes of the question: with
-    that a tenant ends the day above its cap by the error of this guess and what other workers ask at that very moment.
+    Calls under way are counted as what they may take at most in answer, and a third of the bytes of the question. So
+    are those of this process that were not answered, for the rest of the day: they may be billed. With that a tenant
+    ends the day above its cap by the error of this guess and what other workers ask at that very moment.
 
     Args:
         ledger: What was spent.
@@ -68,6 +69,8 @@ class Budget:
         self.prices = prices
         self._clock = clock
         self._under_way: Counter[tuple[str, str]] = Counter()
+        self._lost: Counter[tuple[str, str]] = Counter()
+        self._lost_since_ms = 0
 
     async def reserve(self, tenant: str, tokens: Tokens) -> bool:
         """Count a call as under way and return True, or False where it would take a tenant above its cap.
@@ -75,11 +78,12 @@ class Budget:
         Raises:
             RetryLater: The record is away.
         """
-        if self._cap.tokens is not None or self._cap.cost is not None:
-            spent = await self._ledger.spent(tenant, day_began_ms(self._clock()))
+        if self.is_bounded:
+            since_ms = self._today()
+            spent = await self._ledger.spent(tenant, since_ms)
             known = Tokens(
-                spent.tokens_in + self._under_way[tenant, "in"] + tokens.tokens_in,
-                spent.tokens_out + self._under_way[tenant, "out"] + tokens.tokens_out,
+                spent.tokens_in + self._lost[tenant, "in"] + self._under_way[tenant, "in"] + tokens.tokens_in,
+                spent.tokens_out + self._lost[tenant, "out"] + self._under_way[tenant, "out"] + tokens.tokens_out,
             )
             if self._cap.tokens is not None and known.tokens_in + known.tokens_out > self._cap.tokens:
                 return False
@@ -88,6 +92,25 @@ class Budget:
         self._under_way[tenant, "in"] += tokens.tokens_in
         self._under_way[tenant, "out"] += tokens.tokens_out
         return True
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether there is a cap."""
+        return self._cap.tokens is not None or self._cap.cost is not None
+
+    def lose(self, tenant: str, tokens: Tokens) -> None:
+        """Count a call that was not answered as spent, for the rest of the day."""
+        self._today()
+        self._lost[tenant, "in"] += tokens.tokens_in
+        self._lost[tenant, "out"] += tokens.tokens_out
+
+    def _today(self) -> int:
+        """Return when the day began, and forget what was lost on another one."""
+        since_ms = day_began_ms(self._clock())
+        if since_ms != self._lost_since_ms:
+            self._lost.clear()
+            self._lost_since_ms = since_ms
+        return since_ms
 
     def release(self, tenant: str, tokens: Tokens) -> None:
         """Count a call as over; what it took stands in the record."""
