@@ -5,26 +5,41 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fakes.chat_service import ChatService, Reply, chatting, quoting, refusing, says, shown, statement, statements
+from fakes.chat_service import (
+    ChatService,
+    Reply,
+    chatting,
+    in_turn,
+    quoting,
+    refusing,
+    says,
+    shown,
+    statement,
+    statements,
+)
 from fakes.directories import directory
 from fakes.machine import SETTINGS
 from fakes.words import wordllama
 from helamem.processors.consolidation.distiller import HubsWait
 from helamem.processors.consolidation.llm.chat import ChatSettings
-from helamem.schemas.errors import ConfigurationError, MissingRecord
+from helamem.schemas.errors import ConfigurationError, MissingRecord, RetryLater
 from helamem.schemas.events import KnowledgeDistilled
+from helamem.schemas.records import TopicPartition
 from helamem.schemas.topics import EFFECTS, FACTS, TOPICS
 from helamem.schemas.wire import decode
 from helamem.streams import instance as instances
+from helamem.streams.archive.archiver import Archiver
 from helamem.streams.async_memory import AsyncMemory, Message
 from helamem.streams.distilling import ModelSettings
 from helamem.streams.erasure.erase import Work, erase
 from helamem.streams.instance import Instance
+from helamem.streams.log.port import Log
 from helamem.streams.log.sqlite import SqliteLog
 from helamem.streams.log.sqlite_schema import OFFSET_BITS
 from helamem.streams.metrics import catalogue as c
@@ -167,7 +182,9 @@ async def test_sealed_words_are_shown_to_no_model(service: ChatService, place: P
 
 
 async def test_an_erasure_counts_the_answers_that_stay(service: ChatService, place: Path) -> None:
-    """They quote who is erased; the facts are gone, and what is left is distilled again."""
+    """They may quote who is erased, with a fact or without; the facts are gone."""
+    replies = in_turn(says("Anna said a lot."), quoting)
+    service.reply = replies
     await lived(service, place / "home")
 
     @asynccontextmanager
@@ -176,9 +193,11 @@ async def test_an_erasure_counts_the_answers_that_stay(service: ChatService, pla
             yield memory.instance, memory.process
 
     answers = {fact.answer for _, fact in await distilled(place / "home")}
+    recorded = len(service.calls)
+    assert recorded > len(answers)
     done = await erase(place / "home", working, space=SPACE, subject="Anna")
     assert done.facts >= 1
-    assert done.remains.answers == len(answers)
+    assert done.remains.answers == recorded
     async with home_of(service, place / "home") as memory:
         digest = (await memory.digest()).digest
     assert (await replay(place / "home", place / "a")).digest.digest == digest
@@ -239,3 +258,23 @@ async def test_everything_but_hubs_comes_to_its_end_without_the_model(
     async with home_of(service, place / "home") as memory:
         assert await memory.process() is None
         assert await memory.facts()
+
+
+async def test_a_cut_archive_has_the_answers_to_its_facts(
+    service: ChatService, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An archiver that was killed once facts were archived leaves what can be replayed."""
+    digest = await lived(service, place / "home")
+    archive, done = Archiver._archive, set[str]()
+
+    async def cut(self: Archiver, log: Log, at: TopicPartition, *args: Any) -> None:
+        if FACTS.name in done and at.topic != FACTS.name:
+            raise RetryLater("killed here")
+        done.add(at.topic)
+        await archive(self, log, at, *args)
+
+    monkeypatch.setattr(Archiver, "_archive", cut)
+    with suppress(RetryLater):
+        await archived(place / "home", str(place / "archive"))
+    assert {FACTS.name, EFFECTS.name} <= done
+    assert (await replay_archive(str(place / "archive"), place / "a")).digest.digest == digest

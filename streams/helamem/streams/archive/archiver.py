@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from helamem.schemas.errors import BadInput, ConfigurationError
 from helamem.schemas.records import Record, TopicPartition
-from helamem.schemas.topics import CONVERSATIONS, TopicSpec
+from helamem.schemas.topics import CONVERSATIONS, EFFECTS, TopicSpec
 from helamem.streams.archive.files import AlreadyThereError, Files
 from helamem.streams.archive.layout import (
     Span,
@@ -96,8 +96,13 @@ class Archiver:
         new = [spec for spec in specs if spec.name not in self._stated]
         for spec in new:
             await asyncio.to_thread(check_partitions, self.reader.files, spec.name, spec.partitions)
-        partitions = [at for spec in specs for at in await log.partitions(spec.name)]
-        ends = await log.end_offsets(partitions)
+        # What a model answered is in the log before what rests on it. So it is looked up later and archived earlier:
+        # no archive, however it was cut, holds a fact without the answer that a replay looks it up in.
+        answers = [at for spec in specs if _is_of_answers(spec) for at in await log.partitions(spec.name)]
+        others = [at for spec in specs if not _is_of_answers(spec) for at in await log.partitions(spec.name)]
+        ends = dict(await log.end_offsets(others))
+        ends |= await log.end_offsets(answers)
+        partitions = [*answers, *others]
         for at in partitions:
             if at not in self._chains:
                 self._chains[at] = await self._resume(log, at)
@@ -240,3 +245,7 @@ class Archiver:
                 " was altered, or it is another one; see which with helamem audit verify, or archive it to a new place"
             )
         return Chain(begin=content.chain_begin, head=bytes.fromhex(content.chain_head), end=content.end)
+
+
+def _is_of_answers(spec: TopicSpec) -> bool:
+    return spec.base_name == EFFECTS.base_name

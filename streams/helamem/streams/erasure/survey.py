@@ -8,7 +8,7 @@ from collections.abc import Collection
 from msgspec import UNSET, Struct
 
 from helamem.processors.answers import hash_of
-from helamem.processors.embedder.choose import is_recorded
+from helamem.processors.consolidation.llm.distiller import tenant_of
 from helamem.processors.encoding.content import spoken, statement_id
 from helamem.processors.encoding.unsealing import Unsealer
 from helamem.schemas.errors import Poison
@@ -45,7 +45,8 @@ class Remains(Struct, kw_only=True):
     dead_letters: int = 0
     """All of the space: their bytes could not be read."""
     answers: int = 0
-    """What a service answered when it was asked to embed their words."""
+    """What a service answered when it was asked to embed their words, and all that a model answered about hubs of the
+    tenant: it may quote anybody, also where nothing of it became a fact."""
 
 
 class Survey:
@@ -78,7 +79,6 @@ class Survey:
         self._embedder = embedder
         self._gone: set[str] = set()
         self._inputs: set[str] = set()
-        self._answers: set[str] = set()
 
     @classmethod
     async def of(cls, log: Log, unsealer: Unsealer, *, space: str, subject: str, embedder: str) -> Survey:
@@ -139,8 +139,6 @@ class Survey:
             if not before and data.fact_id not in affected:
                 self.facts.append(data.fact_id)
             affected[data.fact_id] = None
-            if data.answer is not UNSET:
-                self._answers.add(data.answer)
             if (text := self._unsealer.open(one.event)) is not None:
                 self._note(text)
         self.unretracted = [id_ for id_ in affected if id_ not in retracted]
@@ -155,11 +153,11 @@ class Survey:
         async for one in self._reader.events(CONTROL, self._space):
             self.erased_before |= isinstance(one.event.data, SubjectErased) and one.event.data.subject == self._subject
         self.known |= self.erased_before
-        if not (is_recorded(self._embedder) or self._answers):
-            return
+        tenant = tenant_of(self._space)
         async for one in self._reader.events(EFFECTS, None, put_aside=True):
             self.remains.answers += isinstance(one.event.data, ModelAnswered) and (
-                one.event.data.input_hash in self._inputs or one.event.id in self._answers
+                one.event.data.input_hash in self._inputs
+                or (one.event.data.kind == "distillation" and one.event.data.tenant == tenant)
             )
 
     def _note(self, text: str) -> None:
