@@ -12,7 +12,7 @@ from fakes.events import distilled, message, record
 from fakes.words import wordllama
 from helamem.schemas.ids import memory_id
 from helamem.streams.async_memory import AsyncMemory
-from streams.cli.shell import Ran
+from streams.cli.shell import Ran, run_on_terminal
 
 Call = Callable[..., Ran]
 SPACE = "acme/mira"
@@ -67,6 +67,12 @@ def test_facts_say_until_when_they_held(call: Call) -> None:
         [],
     )
     assert (new["value"], new["valid_until"], new["supersedes"]) == ("bergen", None, [old["id"]])
+
+
+def test_nothing_is_said_in_words(home: Path) -> None:
+    """And not by a table without rows."""
+    code, seen = run_on_terminal("profile", SPACE, "--as-of", "2024-12-01T00:00:00Z", "--home", home)
+    assert (code, "Nothing yet" in seen, "evidence" in seen) == (0, True, False)
 
 
 def test_a_space_that_is_not_there_is_refused(call: Call) -> None:

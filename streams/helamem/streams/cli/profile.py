@@ -61,6 +61,9 @@ def profile(
     def people(console: Console) -> None:
         rows = [(person.subject, *_row(entry)) for person in found.user_model for entry in person.entries]
         rows += [("(agents)", *_row(entry)) for entry in found.agent_knowledge]
+        if not rows:
+            console.print("Nothing yet: facts are distilled from memories that are recalled together again and again.")
+            return
         title = f"{found.space} as of {format_ms(found.as_of_ms)[:10]}"
         console.print(table(title, ("who", "what", "since", "said", "evidence"), rows, right=("evidence",), lines=True))
         if found.left_out:
