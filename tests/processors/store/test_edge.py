@@ -183,6 +183,18 @@ async def test_a_flush_is_shared(store: EdgeStore, monkeypatch: pytest.MonkeyPat
     assert syncs == ["memories"]
 
 
+async def test_closing_waits_for_a_flush_for_which_nobody_waits_any_more(store: EdgeStore) -> None:
+    """A flush of files that are closed would end the process."""
+    await store.write(Writes(memories=(memory(1),)))
+    asked = asyncio.create_task(store.flush())
+    await asyncio.sleep(0)
+    asked.cancel()
+    await store.close()
+    assert not store._commits._all
+    with pytest.raises(ConfigurationError, match="the store is closed"):
+        await store.flush()
+
+
 async def test_a_flush_syncs_what_was_written_to_and_nothing_else(store: EdgeStore) -> None:
     """What needs no sync costs none; what failed to sync is synced the next time."""
     await store.flush()

@@ -267,6 +267,7 @@ class EdgeStore:
         if not self._open:
             return
         self._open = False
+        await self._commits.rest()
         try:
             await self._engine.write(self._writer.flush)
         finally:

@@ -30,6 +30,7 @@ class GroupCommit:
         self._wrote_s = -CALM_S
         self._one_at_a_time = asyncio.Lock()
         self._next: asyncio.Task[None] | None = None
+        self._all: set[asyncio.Task[None]] = set()
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -45,8 +46,14 @@ class GroupCommit:
         """Return once everything that was written before this call is durable."""
         if self._next is None:
             self._next = asyncio.create_task(self._run())
+            self._all.add(self._next)
+            self._next.add_done_callback(self._all.discard)
         # One who goes away must not take the flush with him that others wait for.
         await asyncio.shield(self._next)
+
+    async def rest(self) -> None:
+        """Return once no flush is under way or about to begin: whoever asked may have gone away before it did."""
+        await asyncio.gather(*self._all, return_exceptions=True)
 
     async def _run(self) -> None:
         async with self._one_at_a_time:
