@@ -44,7 +44,7 @@ _SHORT = 1000
 
 _MOST_PERIODS = 3
 """Times named by a query that are searched apart."""
-_LOOKED_AT = 8
+_LOOKED_AT = 3
 """Of the best memories, for what they claim."""
 _LOOKED_UP = 20
 """Memories that may say something newer of it."""
@@ -223,7 +223,7 @@ class Recall:
         """
         if question.periods:
             return None
-        best_ids = [members.ids[i] for i in best(self._base(question, members), _LOOKED_AT)]
+        best_ids = [members.ids[i] for i in best(members.similarity, _LOOKED_AT)]
         if unknown := self._currency.unknown(best_ids):
             for turn in (await self._store.turns(question.space, unknown)).values():
                 self._currency.of(turn)
