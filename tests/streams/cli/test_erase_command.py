@@ -92,7 +92,7 @@ def test_bad_input_is_one_sentence(call: Call, tmp_path: Path) -> None:
     call("ingest", lines(tmp_path), "--space", "acme/mira")
     for arguments, sentence in (
         (("erase", "Nobody", "--space", "acme/mira"), "nothing in acme/mira is from or about the data subject Nobody"),
-        (("erase", "Mira", "--space", "mira"), "--space 'mira'"),
+        (("erase", "Mira", "--space", "mira"), "the space 'mira'"),
         (("seal", "acme/mira"), "'acme/mira' is no tenant"),
         (("replay", "--into", tmp_path / "again", "--keys", tmp_path / "none"), "there are no keys at"),
     ):

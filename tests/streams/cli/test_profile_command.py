@@ -80,3 +80,4 @@ def test_a_space_that_is_not_there_is_refused(call: Call) -> None:
     ran = call("profile", "acme/nobody")
     assert ran.code == 2
     assert "acme/nobody" in ran.err
+    assert call("profile", "nobody").err.startswith("helamem: the space 'nobody': must be `tenant/name`")

@@ -104,4 +104,4 @@ def check_space(space: str) -> str:
     try:
         return msgspec.convert(space, Space)
     except msgspec.ValidationError as error:
-        raise BadInput(f"--space {space!r}: {invalid(error, 'space').reason}") from None
+        raise BadInput(f"the space {space!r}: {invalid(error, 'space').reason}") from None
