@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -109,3 +110,40 @@ async def test_a_cache_that_spoils_under_a_pump_puts_nothing_aside(spoil: str | 
             with EmbeddingCache(wordllama(), path) as cache:
                 await one.pump(Encoding(one.store, cache, one.settings)).run(until=ends)
             assert await one.store.spaces() == {"acme/anna": 100}
+
+
+def test_closing_waits_for_whoever_uses_the_file() -> None:
+    """A cancelled task leaves its thread behind: SQLite ends the process when a file in use is closed."""
+    with directory() as place:
+        path = place / "it.sqlite"
+        fill(path)
+        file = KeyedFile(path, "it")
+        assert file.connection is not None
+        begun, go_on = threading.Event(), threading.Event()
+        steps: list[str] = []
+
+        def slow() -> int:
+            begun.set()
+            go_on.wait()
+            steps.append("read")
+            return 1
+
+        def close() -> None:
+            file.close()
+            steps.append("closed")
+
+        file.connection.create_function("slow", 0, slow)
+        reading = threading.Thread(target=file.rows, args=("SELECT slow()",))
+        closing = threading.Thread(target=close)
+        reading.start()
+        begun.wait()
+        closing.start()
+        closing.join(0.1)
+        go_on.set()
+        reading.join()
+        closing.join()
+        assert steps == ["read", "closed"]
+        for use in (lambda: file.look_up([b"key"]), lambda: file.keep({b"key": b""}), lambda: file.rows("SELECT 1")):
+            with pytest.raises(ConfigurationError, match=r"^it .*it\.sqlite is closed; open it again$"):
+                use()
+        file.close()

@@ -25,8 +25,8 @@ _CONTENTS = "CREATE TABLE contents (id INTEGER PRIMARY KEY, key BLOB UNIQUE, con
 class KeyedFile:
     """A file that any thread may use, and that several processes may fill at once.
 
-    Every method raises `ConfigurationError` where the file turns out to be damaged, and `RetryLater` where its disk is
-    full or fails.
+    Every method raises `ConfigurationError` where the file turns out to be damaged or was closed, and `RetryLater`
+    where its disk is full or fails.
 
     Args:
         path: The file; made when it is missing.
@@ -42,11 +42,12 @@ class KeyedFile:
     def __init__(self, path: Path, what: str, *, tables: Sequence[str] = (), read_only: bool = False) -> None:
         self._what = f"{what} {path}"
         self._lock = threading.Lock()
+        self._closed = False
         self.connection: sqlite3.Connection | None = None
         if read_only and not path.exists():
             return
         with self._plain_errors("be read" if read_only else "be kept"):
-            self.connection = sqlite3.connect(
+            connection = sqlite3.connect(
                 f"file:{quote(str(path.absolute()))}?mode={'ro' if read_only else 'rwc'}",
                 uri=True,
                 timeout=_BUSY_S,
@@ -55,12 +56,14 @@ class KeyedFile:
             )
             try:
                 if not read_only:
-                    self._make(self.connection, [_CONTENTS, *tables])
-                elif _CONTENTS not in _tables(self.connection):
-                    self.close()
+                    self._make(connection, [_CONTENTS, *tables])
+                elif _CONTENTS not in _tables(connection):
+                    connection.close()
+                    return
             except BaseException:
-                self.close()
+                connection.close()
                 raise
+            self.connection = connection
 
     def _make(self, connection: sqlite3.Connection, tables: Sequence[str]) -> None:
         self._check(connection, tables)  # before anything is changed: it may be somebody else's file
@@ -86,14 +89,14 @@ class KeyedFile:
     def look_up(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Return the contents of those of the keys that are there."""
         known: dict[bytes, bytes] = {}
-        if self.connection is None:
-            return known
-        with self._lock, self._plain_errors("be read"):
+        with self._using("be read") as connection:
+            if connection is None:
+                return known
             for start in range(0, len(keys), _KEYS_PER_QUERY):
                 part = keys[start : start + _KEYS_PER_QUERY]
                 marks = ",".join("?" * len(part))
                 query = f"SELECT key, content FROM contents WHERE key IN ({marks})"  # noqa: S608 - only question marks are put in
-                known.update(self.connection.execute(query, part))
+                known.update(connection.execute(query, part))
         return known
 
     def keep(self, contents: Mapping[bytes, bytes]) -> None:
@@ -105,39 +108,50 @@ class KeyedFile:
         """Remove contents, also from what the file keeps of deleted rows. Nobody else has it open."""
         with self.changing() as connection:
             connection.executemany("DELETE FROM contents WHERE key = ?", ((key,) for key in keys))
-        with self._lock, self._plain_errors("be written"):
+        with self._using("be written"):
             connection.execute("VACUUM")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     @contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
         """Change the file as a whole, or not at all."""
-        assert self.connection is not None  # it was opened for writing
-        with self._lock, self._plain_errors("be written"):
+        with self._using("be written") as connection:
+            assert connection is not None  # it was opened for writing
             try:
-                self.connection.execute("BEGIN IMMEDIATE")
-                yield self.connection
-                self.connection.execute("COMMIT")
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                connection.execute("COMMIT")
             finally:
-                if self.connection.in_transaction:
-                    self.connection.execute("ROLLBACK")
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
 
     def rows(self, query: str, values: Sequence[str | int] = ()) -> list[tuple[Any, ...]]:
         """Return what a query gives, with values for its question marks; nothing where there is no file."""
-        if self.connection is None:
-            return []
-        with self._lock, self._plain_errors("be read"):
-            return self.connection.execute(query, values).fetchall()
+        with self._using("be read") as connection:
+            return [] if connection is None else connection.execute(query, values).fetchall()
 
     def damaged(self, why: str) -> ConfigurationError:
         """Return the error of whoever finds contents in it that cannot be."""
         return ConfigurationError(f"{self._what} is damaged or something else ({why}); {_MENDING}")
 
     def close(self) -> None:
-        """Release the file; a second call does nothing."""
-        if self.connection is not None:
-            self.connection.close()
-            self.connection = None
+        """Release the file, once nobody uses it: a cancelled task leaves a thread behind that may still do.
+
+        A second call does nothing.
+        """
+        with self._lock:
+            self._closed = True
+            if self.connection is not None:
+                self.connection.close()
+                self.connection = None
+
+    @contextmanager
+    def _using(self, action: str) -> Iterator[sqlite3.Connection | None]:
+        """Yield the connection to one thread at a time, or None where there is no file to read."""
+        with self._lock, self._plain_errors(action):
+            if self._closed:
+                raise ConfigurationError(f"{self._what} is closed; open it again")
+            yield self.connection
 
     @contextmanager
     def _plain_errors(self, action: str) -> Iterator[None]:

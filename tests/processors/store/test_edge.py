@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from qdrant_edge import EdgeShard
 from contracts.store_contract import DIMENSION, A, Reopen, StoreContract, all_turns, checkpoint, mark, memory, row
 from helamem.processors.store.edge import EdgeStore
 from helamem.processors.store.edge_engine import engine_error
-from helamem.processors.store.edge_shards import SCHEMA
+from helamem.processors.store.edge_shards import SCHEMA, Shards
 from helamem.processors.store.port import Memory, Writes
 from helamem.schemas.errors import ConfigurationError, RetryLater
 
@@ -193,6 +194,31 @@ async def test_closing_waits_for_a_flush_for_which_nobody_waits_any_more(store: 
     assert not store._commits._all
     with pytest.raises(ConfigurationError, match="the store is closed"):
         await store.flush()
+
+
+async def test_closing_waits_for_a_read_for_which_nobody_waits_any_more(
+    store: EdgeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files are closed when nobody reads in them."""
+    steps: list[str] = []
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        begun.set()
+        go_on.wait()
+        steps.append("read")
+
+    asked = asyncio.create_task(store._engine.read(slow))
+    await asyncio.to_thread(begun.wait)
+    asked.cancel()
+    monkeypatch.setattr(Shards, "close", lambda shards: steps.append("closed"))
+    closing = asyncio.create_task(store.close())
+    await asyncio.sleep(0.1)
+    go_on.set()
+    await closing
+    assert steps == ["read", "closed"]
+    monkeypatch.undo()
+    store._shards.close()
 
 
 async def test_a_flush_syncs_what_was_written_to_and_nothing_else(store: EdgeStore) -> None:

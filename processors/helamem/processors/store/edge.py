@@ -271,8 +271,7 @@ class EdgeStore:
         try:
             await self._engine.write(self._writer.flush)
         finally:
-            await self._engine.write(self._shards.close)
-            await self._engine.shut()
+            await self._engine.shut(self._shards.close)
 
     async def _search(self, shard: EdgeShard, requests: list[QueryRequest]) -> Scores:
         def read() -> Scores:

@@ -57,11 +57,18 @@ class EdgeEngine:
             for read in reads:
                 read.close()
 
-    async def shut(self) -> None:
-        """End the threads once what they were asked for is done."""
+    async def shut(self, last: Callable[[], None] = lambda: None) -> None:
+        """End the threads once what they were asked for is done, also for those who were cancelled meanwhile.
+
+        Args:
+            last: What is done when nobody reads or writes any more.
+        """
         self._closed = True
-        await asyncio.to_thread(self._writer.shutdown)
         await asyncio.to_thread(self._readers.shutdown)
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._writer, _translated, last)
+        finally:
+            await asyncio.to_thread(self._writer.shutdown)
 
     async def _run(self, pool: ThreadPoolExecutor, what: Callable[[], T]) -> T:
         self._check_open()
