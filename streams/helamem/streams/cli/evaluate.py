@@ -10,11 +10,17 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from helamem.schemas.errors import BadInput
 from helamem.streams.cli.commands import JsonOption
 from helamem.streams.cli.output import show, table
 from helamem.streams.cli.progress import bar
 
 _CATEGORIES = {"1": "multi-hop", "2": "temporal", "3": "open-domain", "4": "single-hop"}
+_ROWS = "Adds the row to a table beside the default: "
+
+EmbedderOption = Annotated[
+    str | None, typer.Option(help="Another embedder, such as sentence-transformers:DIR.", show_default="wordllama")
+]
 
 
 class Learning(StrEnum):
@@ -28,7 +34,8 @@ class Learning(StrEnum):
 def register(app: typer.Typer) -> None:
     """Add the group of commands."""
     group = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="Measure recall on a benchmark's file.")
-    group.command("locomo", epilog="Example: helamem eval locomo locomo10.json -k 10")(locomo)
+    group.command("locomo", epilog="Example: helamem eval locomo locomo10.json --ablations")(locomo)
+    group.command("pairs", epilog="Example: helamem eval pairs tests/knowledge/pairs.jsonl")(pairs)
     app.add_typer(group, name="eval", epilog="Example: helamem eval locomo locomo10.json")
 
 
@@ -43,25 +50,122 @@ def locomo(
             "is reinforced too, and all questions are asked a second time."
         ),
     ] = Learning.OFF,
-    embedder: Annotated[
-        str | None, typer.Option(help="Another embedder, such as sentence-transformers:DIR.", show_default="wordllama")
-    ] = None,
+    embedder: EmbedderOption = None,
+    ablations: Annotated[bool, typer.Option("--ablations", help="All rows of the options that follow.")] = False,
+    no_spreading: Annotated[bool, typer.Option("--no-spreading", help=_ROWS + "without association.")] = False,
+    no_learning: Annotated[bool, typer.Option("--no-learning", help=_ROWS + "without what was learned.")] = False,
+    no_decay: Annotated[bool, typer.Option("--no-decay", help=_ROWS + "nothing ages.")] = False,
+    no_distillation: Annotated[bool, typer.Option("--no-distillation", help=_ROWS + "without facts.")] = False,
+    dense_only: Annotated[bool, typer.Option("--dense-only", help=_ROWS + "ranked by vector alone.")] = False,
+    bm25_only: Annotated[bool, typer.Option("--bm25-only", help=_ROWS + "ranked by words alone.")] = False,
+    paper: Annotated[bool, typer.Option("--paper", help=_ROWS + "HeLa-Mem with its paper's settings.")] = False,
+    paper_ageless: Annotated[bool, typer.Option("--paper-ageless", help=_ROWS + "the same, and nothing ages.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Ask the questions of LoCoMo and count which turns of the evidence are among the first k results.
 
     mean@k is the mean share of a question's evidence that was found, any@k the share of questions with any of it.
+    With rows of ablations all questions are asked once, what was found is reinforced, and the table is what they find
+    the second time, each row held against the default.
     """
     from helamem.processors.embedder.choose import choose_embedder  # noqa: PLC0415 - takes long
+    from helamem.streams.evaluate.ablations import ABLATIONS, evaluate_ablations  # noqa: PLC0415 - takes long
     from helamem.streams.evaluate.locomo import evaluate_locomo  # noqa: PLC0415 - takes long
     from helamem.streams.ingest.formats import existing  # noqa: PLC0415 - for the same error as ingest
 
+    rows_of = {
+        "no-spreading": no_spreading,
+        "no-learning": no_learning,
+        "no-decay": no_decay,
+        "no-distillation": no_distillation,
+        "dense-only": dense_only,
+        "bm25-only": bm25_only,
+        "paper": paper,
+        "paper-ageless": paper_ageless,
+    }
+    names = [name for name in ABLATIONS if ablations or rows_of[name]]
+    if names and learning is not Learning.OFF:
+        raise BadInput("the rows of ablations have learned from each question once; leave out --learning")
     chosen = None if embedder is None else choose_embedder(embedder)
     with bar("asking") as advance:
-        figures = asyncio.run(
-            evaluate_locomo(existing(file), k=k, learning=learning.value, embedder=chosen, on_progress=advance)
+        if names:
+            rows = asyncio.run(evaluate_ablations(existing(file), names, k=k, embedder=chosen, on_progress=advance))
+        else:
+            figures = asyncio.run(
+                evaluate_locomo(existing(file), k=k, learning=learning.value, embedder=chosen, on_progress=advance)
+            )
+    if names:
+        show(rows, lambda console: _print_ablations(console, rows), as_json=json)
+    else:
+        show(figures, lambda console: _print(console, figures, k), as_json=json)
+
+
+def pairs(
+    file: Annotated[Path, typer.Argument(help="A file of pairs, a JSON object a line.", show_default=False)],
+    *,
+    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Results that count.")] = 10,
+    rounds: Annotated[int, typer.Option(min=1, max=1000, help="How often each pair is used.")] = 1,
+    embedder: EmbedderOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Measure whether a memory comes along that the question cannot find, once it was used together with another.
+
+    A line is a pair: {"first": {"day", "speaker", "text"}, "second": {…}, "question", "together"}, where the question
+    finds the first, and `together` finds both; or a memory that answers by itself: {"only": {…}, "question"}. The
+    same use is folded by our rule, by the paper's without its gate, and by all of the paper.
+    """
+    from helamem.processors.embedder.choose import choose_embedder  # noqa: PLC0415 - takes long
+    from helamem.streams.evaluate.pairs import evaluate_pairs  # noqa: PLC0415 - takes long
+    from helamem.streams.ingest.formats import existing  # noqa: PLC0415 - for the same error as ingest
+
+    chosen = None if embedder is None else choose_embedder(embedder)
+    with bar("using") as advance:
+        figures = asyncio.run(evaluate_pairs(existing(file), k=k, rounds=rounds, embedder=chosen, on_progress=advance))
+    show(figures, lambda console: _print_pairs(console, figures), as_json=json)
+
+
+def _print_pairs(console: Console, figures: dict[str, Any]) -> None:
+    k = figures["k"]
+    heads = ("before", "after", "gain")
+    console.print(
+        table(
+            f"{figures['pairs']} pairs and {figures['others']} others, among the first {k}",
+            ("rule", "memory", *heads),
+            [
+                (rule, which, f"{of[f'before@{k}']:.3f}", f"{of[f'after@{k}']:.3f}", _interval(of["gain"]))
+                for rule, memories in figures["rules"].items()
+                for which, of in memories.items()
+            ],
+            right=heads,
         )
-    show(figures, lambda console: _print(console, figures, k), as_json=json)
+    )
+
+
+def _print_ablations(console: Console, figures: dict[str, Any]) -> None:
+    first, returned = f"mean@{figures['k']}", f"mean@{figures['k'] + figures['m']}"
+    heads = (first, "against the default", returned, "in context", "tokens")
+    console.print(
+        table(
+            f"{figures['embedder']}, {figures['questions']} questions, each asked once before",
+            ("", *heads),
+            [
+                (
+                    name,
+                    f"{row[first]:.3f}",
+                    "" if name == "default" else _interval(row["difference"][first]),
+                    f"{row[returned]:.3f}",
+                    f"{row['in_context']:.3f}",
+                    f"{row['context_tokens']:.0f}",
+                )
+                for name, row in figures["rows"].items()
+            ],
+            right=heads,
+        )
+    )
+
+
+def _interval(gain: dict[str, float]) -> str:
+    return f"{gain['difference']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f})"
 
 
 def _print(console: Console, figures: dict[str, Any], k: int) -> None:

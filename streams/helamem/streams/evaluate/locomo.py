@@ -22,8 +22,8 @@ from helamem.processors.recall.tokens import llama_tokens
 from helamem.schemas.errors import BadInput
 from helamem.schemas.events import RecallSettings
 from helamem.schemas.ids import memory_id
-from helamem.schemas.settings import EncodingSettings, Settings
 from helamem.streams.async_memory import AsyncMemory
+from helamem.streams.evaluate.homes import evaluation_home
 from helamem.streams.evaluate.statistics import mean, paired_interval, percentile
 from helamem.streams.ingest.formats import read_file
 from helamem.streams.ingest.incoming import Incoming
@@ -72,14 +72,10 @@ async def evaluate_locomo(
     Raises:
         BadInput: The file is not in LoCoMo's format, or has no usable question.
     """
-    samples = read_samples(path)
-    questions = [(s, q) for s in samples for q in s.questions if q.category in CATEGORIES and q.evidence]
-    if not questions:
-        raise BadInput(f"{path} holds no question of the categories 1 to 4 with evidence; nothing can be measured")
-    settings = None if embedder is None else Settings(encoding=EncodingSettings(embedder=embedder.name))
+    questions = answered_by(path)
     with tempfile.TemporaryDirectory(prefix="helamem-eval-") as folder:
-        async with await AsyncMemory.open(Path(folder) / "home", settings=settings, embedder=embedder) as memory:
-            ingest = await _ingest(memory, path)
+        async with await evaluation_home(Path(folder) / "home", embedder=embedder) as memory:
+            ingested = await ingest(memory, path)
             passes = 2 if learning == "reinforced" else 1
             asked: list[list[Asked]] = []
             alone: list[Asked] = []
@@ -104,7 +100,7 @@ async def evaluate_locomo(
             f"any@{k}": structs.asdict(paired_interval([a.any for a in asked[0]], [a.any for a in alone])),
         },
         "by_category": {str(c): _figures([a for a in asked[0] if a.category == c], k) for c in CATEGORIES},
-        "ingest": ingest,
+        "ingest": ingested,
     }
     if passes > 1:
         report["asked_again"] = _figures(asked[1], k) | {
@@ -115,7 +111,20 @@ async def evaluate_locomo(
     return report
 
 
-async def _ingest(memory: AsyncMemory, path: Path) -> dict[str, float]:
+def answered_by(path: Path) -> list[tuple[Sample, Question]]:
+    """Return the questions of a file that can be measured: of the categories 1 to 4, with evidence.
+
+    Raises:
+        BadInput: The file is not in LoCoMo's format, or has no such question.
+    """
+    questions = [(s, q) for s in read_samples(path) for q in s.questions if q.category in CATEGORIES and q.evidence]
+    if not questions:
+        raise BadInput(f"{path} holds no question of the categories 1 to 4 with evidence; nothing can be measured")
+    return questions
+
+
+async def ingest(memory: AsyncMemory, path: Path) -> dict[str, float]:
+    """Put the conversations of a file into a home, and return how many turns that were and how fast it was."""
     records = [one.record for one in read_file(path, "locomo", None) if isinstance(one, Incoming)]
     started = time.perf_counter()
     for start in range(0, len(records), 1000):
