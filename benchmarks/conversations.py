@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from benchmarks.texts import Texts
 
+from helamem.processors.consolidation.claims.reading import claims
 from helamem.processors.encoding.content import content_hash, keywords, spoken
 from helamem.processors.store.port import Memory, Turn, Vector
 from helamem.schemas.events import ConversationMessage
@@ -72,6 +73,7 @@ def turn_of(number: int, said: Message, spaces: int = SPACES) -> Turn:
         content_hash=content_hash(data, to_ms(said.time)),
         vector_hash="0" * 64,
         position=Position(1, number),
+        claims=tuple(claim for _, claim in claims(said.text, said.speaker)),
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from helamem.processors.consolidation.claims.claim import Claim
 from helamem.processors.store.payload import slot_id
 from helamem.processors.store.port import (
     Checkpoint,
@@ -167,6 +168,7 @@ class StoreContract:
     async def test_what_was_written_reads_back_as_it_was(self, store: MemoryStore) -> None:
         """Every field of a memory, a fact and an edge row survives the store."""
         m, f, r = memory(3), fact(4), row(memory(3), 5, bytes(range(256)))
+        m = replace(m, turn=replace(m.turn, claims=(Claim("Anna", "home", "bergen"), Claim("Rex", "pet:rex", "no"))))
         await store.write(Writes(memories=(m,), facts=(f,), edges=(r,)))
         assert await store.turns(A, [m.turn.id]) == {m.turn.id: m.turn}
         assert await store.facts(A, [f.record.id]) == {f.record.id: f.record}
@@ -321,7 +323,7 @@ class StoreContract:
     async def test_an_erased_memory_is_found_by_no_search(self, store: MemoryStore) -> None:
         """Its tombstone keeps its place; hidden or not, with the data subjects and the trace it came with."""
         m, f = memory(1, "apple tart"), fact(1, "apple pie")
-        gone = erased_turn(replace(m.turn, data_subjects=("Anna",)))
+        gone = erased_turn(replace(m.turn, data_subjects=("Anna",), claims=(Claim("Anna", "likes:tart", "yes"),)))
         told = erased_fact(replace(f.record, traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"))
         nothing = no_direction(DIMENSION)
         await store.write(
@@ -336,6 +338,7 @@ class StoreContract:
             assert await store.turns(A, [gone.id]) == {gone.id: replace(gone, hidden=hidden)}
             assert (await store.facts(A, [told.id]))[told.id] == told
             assert gone.erased
+            assert gone.claims == ()
             assert [t.id for t in await store.conversation_tail(A, "kitchen", Position(1, 9), 5)] == [gone.id]
             assert await store.spaces() == {A: 0}
             await store.write(Writes(marks=(mark(m, 2, hidden=True),)))

@@ -14,6 +14,7 @@ from fakes.directories import directory
 from fakes.events import SPACE, START_MS, distilled, forgotten, message, recalled, reinforced, restored, retracted
 from fakes.machine import Machine, machine
 from fakes.turns import turn
+from helamem.processors.consolidation.claims.claim import Claim
 from helamem.processors.digest import Digest, digest
 from helamem.processors.hebbian.packing import Edge, pack
 from helamem.processors.store.port import EdgeRow, FactRecord, MemoryStore, Turn
@@ -193,6 +194,9 @@ async def test_order_and_positions_do_not_matter() -> None:
         content.edges = shuffled(content.edges, rng)
         content.facts = shuffled(content.facts, rng)
         assert await content.digest() == expected
+    content = small()
+    content.turns[0] = msgspec.structs.replace(content.turns[0], claims=(Claim("Anna", "home", "bergen"),))
+    assert await content.digest() == expected  # what a turn claims follows from its words
     content = small()
     content.edges[0] = row("m0", ("m2", 900, START_MS), ("m1", 1000, START_MS))
     assert await content.digest() == expected

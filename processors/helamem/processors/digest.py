@@ -2,6 +2,8 @@
 
 It covers memories (with the hash of each vector as the embedder gave it), learned edges and facts. Positions, scores
 and vectors read back from an engine are left out: they differ between logs and engines that hold the same memory.
+Nor is what a turn claims in it: that follows from its words and its speaker, and a version that reads more of them
+makes no other memory of the same log.
 Of what is sealed only the commitment counts, not words or vectors: a digest may be published, and must not let anybody
 try guesses. So it is also the same before and after the words of a moment were erased.
 """

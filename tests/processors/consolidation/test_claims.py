@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helamem.processors.consolidation.claims import reading
 from helamem.processors.consolidation.claims.claim import Claim, same_value, slot_of
 from helamem.processors.consolidation.claims.reading import claims
+from helamem.processors.consolidation.claims.rules import RULES
+from helamem.processors.consolidation.claims.telling import may_claim
 
 SAID = [
     ("We have moved from Lisbon to Bergen.", [("Anna", "home", "bergen")]),
@@ -59,8 +64,8 @@ SAID = [
 def test_what_is_said_plainly_is_claimed(text: str, expected: list[tuple[str, str, str]]) -> None:
     """Subject, key and value, whatever the words around them."""
     found = list(claims(text, "Anna"))
-    assert [(one.subject, one.key, one.value) for one in found] == expected
-    assert {one.sentence for one in found} == {text}
+    assert [(one.subject, one.key, one.value) for _, one in found] == expected
+    assert {sentence for sentence, _ in found} == {text}
 
 
 @pytest.mark.parametrize(
@@ -112,14 +117,39 @@ def test_values_that_only_say_more_are_the_same() -> None:
 WORDS = st.sampled_from([*{word for text, _ in SAID for word in text.split()}, "and", "if", "?", "\n", "…"])
 
 
+PATTERN_WORDS = re.findall(r"[a-z]+", " ".join(rule.pattern.pattern for rule in RULES))
+
+
+@given(
+    st.sampled_from(["I", "We", "Bert", "My dog", "Our wedding", "I'm", "My sister has", "The party"]),
+    st.integers(0, len(PATTERN_WORDS)).flatmap(
+        lambda n: st.integers(1, 4).map(lambda words: PATTERN_WORDS[n : n + words])
+    ),
+    st.sampled_from(["", "Bergen", "to Kim", "a dog", "my dog Rex", "with Kim", "on Friday", "as a nurse", "at 9"]),
+)
+def test_no_claim_is_lost_because_of_its_words(subject: str, said: list[str], what: str) -> None:
+    """Whatever the patterns find, also in what nobody would say, the words let them look for."""
+    text = f"{subject} {' '.join(said)} {what}."
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(reading, "may_claim", lambda _: True)
+        everything = list(claims(text, "Anna"))
+    assert list(claims(text, "Anna")) == everything
+
+
+@pytest.mark.parametrize("text", ["Good morning, how nice!", "It was raining all week.", "That tastes of summer."])
+def test_most_sentences_need_no_pattern(text: str) -> None:
+    """No word in them tells anything."""
+    assert not may_claim(text)
+
+
 @given(st.lists(WORDS | st.text(max_size=5), max_size=40).map(" ".join), st.text(min_size=1, max_size=10))
 def test_any_text_is_read_to_its_end(text: str, speaker: str) -> None:
     """Every claim stands in a sentence of the text and fits into an event; the same text claims the same."""
     found = list(claims(text, speaker))
     assert found == list(claims(text, speaker))
-    for one in found:
+    for sentence, one in found:
         assert isinstance(one, Claim)
-        assert one.sentence in text
+        assert sentence in text
         assert 0 < len(one.key) <= 256
         assert 0 < len(one.value) <= 256
         assert one.subject

@@ -26,6 +26,7 @@ from fakes.events import (
 )
 from fakes.machine import Machine, machine
 from fakes.words import wordllama
+from helamem.processors.consolidation.claims.claim import Claim
 from helamem.processors.encoding.content import content_hash, keywords, spoken, vector_hash
 from helamem.processors.encoding.processor import Encoding
 from helamem.processors.encoding.state import EncodingState
@@ -168,7 +169,15 @@ async def test_what_a_turn_keeps(one: Machine) -> None:
     assert turn.keywords == keywords(said.data.text)
     assert turn.content_hash == content_hash(said.data, START_MS + 5)
     assert turn.vector_hash == vector_hash(vector)
+    assert turn.claims == ()
     assert not turn.hidden
+
+
+async def test_a_turn_keeps_what_it_claims(one: Machine) -> None:
+    """Read once, with the speaker for "I"; nobody reads it again."""
+    await one.append(message("m0", "Guess what! We have settled in Bergen, and I adopted a cat.", speaker="Ada"))
+    await encode_all(one)
+    assert (await turns(one))["m0"].claims == (Claim("Ada", "home", "bergen"), Claim("Ada", "pet:cat", "yes"))
 
 
 @pytest.mark.parametrize(

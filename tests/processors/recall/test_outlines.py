@@ -36,7 +36,7 @@ async def one(place: Path) -> AsyncIterator[Machine]:
                 *(
                     message(
                         f"m{n}",
-                        f"{'word ' * rng.randrange(1, 9)}{rng.choice('.?')}",
+                        f"{'word ' * rng.randrange(1, 9)}{rng.choice('.?')}{' I live in Oslo.' if n % 7 == 0 else ''}",
                         space=space,
                         speaker=rng.choice(SPEAKERS),
                         conversation=f"c{rng.randrange(4)}",
@@ -67,6 +67,7 @@ async def test_what_is_kept_is_what_the_store_says(one: Machine, most_rows: int)
         assert found.words.tolist() == [word_count(turn.text) for turn in expected]
         assert found.time_ms.tolist() == [turn.time_ms for turn in expected]
         assert found.named(QUERY).tolist() == [names(QUERY, turn.speaker) for turn in expected]
+        assert found.claimed(asked) == {turn.id: turn.claims for turn in expected if turn.claims}
         until = found.said_until(START_MS + 25)
         assert until.ids == [turn.id for turn in expected if turn.time_ms <= START_MS + 25]
         assert np.array_equal(until.words, found.words[found.time_ms <= START_MS + 25])

@@ -61,29 +61,29 @@ class ExtractiveDistiller:
 def _statements(cluster: Cluster) -> list[Statement]:
     claimed = [(turn, _claimed(turn)) for turn in cluster.turns]
     by_kind: dict[tuple[Kind, str], list[_Piece]] = {}
-    pieces = (_piece(turn, frozenset(claim.sentence for claim in told)) for turn, told in claimed)
+    pieces = (_piece(turn, frozenset(told)) for turn, told in claimed)
     for piece in _without_repeats(filter(None, pieces)):
         kind = _kind(piece)
         by_kind.setdefault((kind, piece.turn.speaker if kind == "user-trait" else ""), []).append(piece)
-    claims_made = [_claim(turn, claim) for turn, told in claimed for claim in told]
+    claims_made = [_claim(turn, sentence, claim) for turn, told in claimed for sentence, claim in told.items()]
     return [*claims_made, *(_statement(kind, pieces) for (kind, _), pieces in sorted(by_kind.items()))]
 
 
-def _claimed(turn: Turn) -> list[Claim]:
-    """Return at most one claim of each sentence, since its words are told once; rather what holds than what is over."""
+def _claimed(turn: Turn) -> dict[str, Claim]:
+    """Return one claim of a sentence at most, since its words are told once; rather what holds than what is over."""
     found: dict[str, Claim] = {}
-    for claim in claims(turn.text, turn.speaker):
-        first = found.get(claim.sentence)
-        if len(claim.sentence) < _MOST_CHARACTERS and (first is None or (first.ends and not claim.ends)):
-            found[claim.sentence] = claim
-    return list(found.values())
+    for sentence, claim in claims(turn.text, turn.speaker):
+        first = found.get(sentence)
+        if len(sentence) < _MOST_CHARACTERS and (first is None or (first.ends and not claim.ends)):
+            found[sentence] = claim
+    return found
 
 
-def _claim(turn: Turn, claim: Claim) -> Statement:
-    words = frozenset(_WORDS.findall(claim.sentence.lower()))
+def _claim(turn: Turn, sentence: str, claim: Claim) -> Statement:
+    words = frozenset(_WORDS.findall(sentence.lower()))
     return Statement(
         kind="agent-knowledge" if turn.role == "agent" else "user-trait",
-        text=_quote(_Piece(turn=turn, text=claim.sentence, words=words)),
+        text=_quote(_Piece(turn=turn, text=sentence, words=words)),
         subject=claim.subject,
         valid_from_ms=turn.time_ms,
         evidence=(turn,),

@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from msgspec.structs import replace
 
 from helamem.processors.answers import NotRecorded, missing_record
+from helamem.processors.consolidation.claims.reading import claims
 from helamem.processors.embedder.port import AsyncEmbedder, Embedder, embedded
 from helamem.processors.encoding.content import content_hash, keywords, spoken, statement_id, vector_hash
 from helamem.processors.encoding.facts import subjects_sealed, told_again, told_once
@@ -216,6 +217,7 @@ class Encoding:
                 position=delivery.position,
                 traceparent=caused(delivery.event.traceparent, id_),
                 data_subjects=subjects_sealed(message),
+                claims=tuple(claim for _, claim in claims(said or "", message.speaker)),
             )
             turn = turn if said is not None else erased_turn(turn)
             tails.add(turn)

@@ -1,26 +1,22 @@
 """What still holds before what was superseded, among the turns that a recall found.
 
-Turns are read for claims such as "we moved to Bergen". Of what turns claim of one slot the newest holds; where an older
-one scored higher, the two change places, and both stay in the answer. What holds of that which is asked about, such as
-where somebody lives, deserves some more. A question about the past is left as it is.
+What a turn claims, such as "we moved to Bergen", was read when it was encoded. Of what turns claim of one slot the
+newest holds; where an older one scored higher, the two change places, and both stay in the answer. What holds of that
+which is asked about, such as where somebody lives, deserves some more. A question about the past is left as it is.
 """
 
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from helamem.processors.consolidation.claims.claim import NO, NONE, YES, Claim, Slot, slot_of
 from helamem.processors.consolidation.claims.kinds import Kind, kinds_asked, words_for
-from helamem.processors.consolidation.claims.reading import claims
 from helamem.processors.consolidation.validity import End, Stated, current_of, ends
 from helamem.processors.recall.ranking import names
 from helamem.processors.store.port import FactRecord, Turn
 
-_KEPT = 200_000
-"""Turns of which is known what they claim, some 150 bytes each; others are read again."""
 _MOST_SLOTS = 4
 """Of the best turns for which newer statements are looked up."""
 _WORD = re.compile(r"\w+")
@@ -40,92 +36,77 @@ class Asked(NamedTuple):
     """The moment at which it must hold."""
 
 
-class Currency:
-    """Knows what turns claim; it remembers some of them, since the words of a turn never change."""
+def words_anew(query: str, claims: Iterable[Claim]) -> str:
+    """Return the words in which what is asked about may have been said anew; empty where nothing changes.
 
-    def __init__(self) -> None:
-        self._claims: OrderedDict[str, tuple[Claim, ...]] = OrderedDict()
+    Args:
+        query: The question.
+        claims: Of the best turns that were found.
+    """
+    if asks_about_the_past(query):
+        return ""
+    slots = list(dict.fromkeys(claim.slot for claim in claims))[:_MOST_SLOTS]
+    said = [kind.said for kind in kinds_asked(query)] + [words_for(slot) for slot in slots]
+    return " ".join(dict.fromkeys(word for words in said for word in words.split()))
 
-    def of(self, turn: Turn) -> tuple[Claim, ...]:
-        """Return what a turn claims."""
-        found = self._claims.pop(turn.id, None)
-        if found is None:
-            found = tuple(claims(turn.text, turn.speaker))
-        self._claims[turn.id] = found
-        if len(self._claims) > _KEPT:
-            self._claims.popitem(last=False)
-        return found
 
-    def unknown(self, turn_ids: Iterable[str]) -> list[str]:
-        """Return those turns of which is not known what they claim."""
-        return [id_ for id_ in turn_ids if id_ not in self._claims]
+def concerning(query: str, best: Iterable[Claim], found: Mapping[str, Iterable[Claim]]) -> list[str]:
+    """Return the ids of those found turns that say something of what the best ones or the question are about.
 
-    def words(self, query: str, best_ids: Iterable[str]) -> str:
-        """Return the words in which what is asked about may have been said anew; empty where nothing changes.
+    Args:
+        query: The question.
+        best: What the best turns claim.
+        found: What each turn claims, by its id.
+    """
+    slots = {claim.slot for claim in best}
+    kinds = kinds_asked(query)
+    return [
+        id_
+        for id_, claims in found.items()
+        if any(claim.slot in slots or _is_asked(claim, kinds, query) for claim in claims)
+    ]
 
-        Args:
-            query: The question.
-            best_ids: Of the turns that were found, best first.
-        """
-        if asks_about_the_past(query):
-            return ""
-        known = (self._claims.get(id_, ()) for id_ in best_ids)
-        slots = list(dict.fromkeys(claim.slot for found in known for claim in found))[:_MOST_SLOTS]
-        said = [kind.said for kind in kinds_asked(query)] + [words_for(slot) for slot in slots]
-        return " ".join(dict.fromkeys(word for words in said for word in words.split()))
 
-    def concerning(self, query: str, best: Iterable[Turn], found: Iterable[Turn]) -> list[str]:
-        """Return the ids of those found turns that say something of what the best ones or the question are about."""
-        slots = {claim.slot for turn in best for claim in self.of(turn)}
-        kinds = kinds_asked(query)
-        return [
-            turn.id
-            for turn in found
-            if any(claim.slot in slots or _is_asked(claim, kinds, query) for claim in self.of(turn))
-        ]
+def preferring(scores: Mapping[str, float], turns: Iterable[Turn], asked: Asked, more: float) -> dict[str, float]:
+    """Return the scores so that of each slot what holds is before what held.
 
-    def preferring(
-        self, scores: Mapping[str, float], turns: Iterable[Turn], asked: Asked, more: float
-    ) -> dict[str, float]:
-        """Return the scores so that of each slot what holds is before what held.
-
-        Args:
-            scores: By the turn's id.
-            turns: That were found.
-            asked: The question.
-            more: What is added where a turn says what holds of that which is asked about.
-        """
-        adjusted = dict(scores)
-        if asks_about_the_past(asked.query):
-            return adjusted
-        stated = [
-            (turn.id, claim, Stated(f"{turn.id} {n}", claim.slot, claim.value, turn.time_ms, (turn.turn,)))
-            for turn in turns
-            for n, claim in enumerate(self.of(turn))
-            if turn.time_ms <= asked.as_of_ms
-        ]
-        ended = ends((one for _, _, one in stated), asked.as_of_ms)
-        kinds = kinds_asked(asked.query)
-        past: dict[Slot, set[str]] = {}
-        present: dict[Slot, set[str]] = {}
-        deserving: set[str] = set()
-        for id_, claim, one in stated:
-            if one.id not in ended:
-                present.setdefault(claim.slot, set()).add(id_)
-                if _is_asked(claim, kinds, asked.query):
-                    deserving.add(id_)
-            elif not names_value(asked.query, one.value):
-                past.setdefault(claim.slot, set()).add(id_)
-        for id_ in deserving:
-            adjusted[id_] += more
-        for slot, holding in present.items():
-            outdated = past.get(slot, set()) - holding
-            if not outdated:
-                continue
-            old, new = (max(sorted(ids), key=lambda id_: adjusted[id_]) for ids in (outdated, holding))
-            if adjusted[old] > adjusted[new]:
-                adjusted[old], adjusted[new] = adjusted[new], adjusted[old]
+    Args:
+        scores: By the turn's id.
+        turns: That were found.
+        asked: The question.
+        more: What is added where a turn says what holds of that which is asked about.
+    """
+    adjusted = dict(scores)
+    if asks_about_the_past(asked.query):
         return adjusted
+    stated = [
+        (turn.id, claim, Stated(f"{turn.id} {n}", claim.slot, claim.value, turn.time_ms, (turn.turn,)))
+        for turn in turns
+        for n, claim in enumerate(turn.claims)
+        if turn.time_ms <= asked.as_of_ms
+    ]
+    ended = ends((one for _, _, one in stated), asked.as_of_ms)
+    kinds = kinds_asked(asked.query)
+    past: dict[Slot, set[str]] = {}
+    present: dict[Slot, set[str]] = {}
+    deserving: set[str] = set()
+    for id_, claim, one in stated:
+        if one.id not in ended:
+            present.setdefault(claim.slot, set()).add(id_)
+            if _is_asked(claim, kinds, asked.query):
+                deserving.add(id_)
+        elif not names_value(asked.query, one.value):
+            past.setdefault(claim.slot, set()).add(id_)
+    for id_ in deserving:
+        adjusted[id_] += more
+    for slot, holding in present.items():
+        outdated = past.get(slot, set()) - holding
+        if not outdated:
+            continue
+        old, new = (max(sorted(ids), key=lambda id_: adjusted[id_]) for ids in (outdated, holding))
+        if adjusted[old] > adjusted[new]:
+            adjusted[old], adjusted[new] = adjusted[new], adjusted[old]
+    return adjusted
 
 
 def rank_facts(

@@ -6,12 +6,13 @@ A space's outlines stand in one table, column by column: a recall takes a few hu
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from helamem.processors.consolidation.claims.claim import Claim
 from helamem.processors.recall.ranking import Bools, Ints, asks, names, word_count
 from helamem.processors.store.port import MemoryStore, Turn
 
@@ -37,6 +38,12 @@ class Outlines(NamedTuple):
     """Names of conversations by number."""
     speakers: Sequence[str]
     """Names of speakers by number."""
+    claims: Mapping[str, tuple[Claim, ...]]
+    """What turns of the space claim, by id; most claim nothing and are not there."""
+
+    def claimed(self, ids: Iterable[str]) -> dict[str, tuple[Claim, ...]]:
+        """Return what those of some turns claim that claim anything, by id."""
+        return {id_: self.claims[id_] for id_ in ids if id_ in self.claims}
 
     def named(self, query: str) -> Bools:
         """Return whether a query names the speaker, shape (n,)."""
@@ -57,6 +64,7 @@ class Outlines(NamedTuple):
             speaker=self.speaker[kept],
             conversations=self.conversations,
             speakers=self.speakers,
+            claims=self.claims,
         )
 
 
@@ -109,6 +117,7 @@ class _Table:
         self._number_of: dict[str, int] = {}
         self._speakers: list[str] = []
         self._speaker_of: dict[str, int] = {}
+        self._claims: dict[str, tuple[Claim, ...]] = {}
         self._columns: NDArray[np.int64] = np.zeros((6, _FIRST_ROWS), dtype=np.int64)
 
     @property
@@ -130,6 +139,8 @@ class _Table:
                 word_count(turn.text),
                 turn.time_ms,
             )
+            if turn.claims:
+                self._claims[turn.id] = turn.claims
 
     def outlines(self, memory_ids: Iterable[str]) -> Outlines:
         """Return the rows of those memories that are here."""
@@ -147,6 +158,7 @@ class _Table:
             speaker=speaker,
             conversations=self.conversations,
             speakers=self._speakers,
+            claims=self._claims,
         )
 
 

@@ -17,7 +17,14 @@ from msgspec import Struct
 from helamem.processors.consolidation.standing import ended, related, withdrawn
 from helamem.processors.embedder.port import Embedder
 from helamem.processors.hebbian.spreading import Activation
-from helamem.processors.recall.currency import Asked, Currency, asks_about_the_past, rank_facts
+from helamem.processors.recall.currency import (
+    Asked,
+    asks_about_the_past,
+    concerning,
+    preferring,
+    rank_facts,
+    words_anew,
+)
 from helamem.processors.recall.learned import spread_packed
 from helamem.processors.recall.outlines import OutlineCache, Outlines
 from helamem.processors.recall.periods import Period, periods, within
@@ -129,7 +136,6 @@ class Recall:
         self._parameters = parameters or RankingParameters()
         self._count_tokens = count_tokens
         self._outlines = OutlineCache(store)
-        self._currency = Currency()
 
     async def recall(
         self, space: str, query: str, settings: RecallSettings, as_of_ms: int, *, until_ms: int | None = None
@@ -224,19 +230,16 @@ class Recall:
         if question.periods:
             return None
         best_ids = [members.ids[i] for i in best(members.similarity, _LOOKED_AT)]
-        if unknown := self._currency.unknown(best_ids):
-            for turn in (await self._store.turns(question.space, unknown)).values():
-                self._currency.of(turn)
-        words = self._currency.words(question.query, best_ids)
+        claimed = members.outlines.claimed(best_ids)
+        claims = [claim for found in claimed.values() for claim in found]
+        words = words_anew(question.query, claims)
         if not words:
             return None
-        turns = await self._store.turns(question.space, best_ids)
-        best_turns = [turns[id_] for id_ in best_ids if id_ in turns]
         found = await self._store.search_memories(
             question.space, question.vector, words, _LOOKED_UP, until_ms=question.until_ms
         )
-        others = await self._store.turns(question.space, sorted(found.lexical.keys() - turns.keys()))
-        return self._currency.concerning(question.query, best_turns, [*best_turns, *others.values()])
+        others = await self._outlines.of(question.space, sorted(found.lexical.keys() - {*best_ids}))
+        return concerning(question.query, claims, claimed | others.claimed(others.ids))
 
     async def _said_in(self, period: Period, question: _Question, limit: int) -> Scores:
         """Return the best of a period: in a large space other times may fill the lists."""
@@ -275,7 +278,7 @@ class Recall:
         scores = {members.ids[i]: float(activation[i]) for i in considered}
         if holding is not None:
             asked = Asked(question.query, question.as_of_ms)
-            scores = self._currency.preferring(scores, turns.values(), asked, self._parameters.holds)
+            scores = preferring(scores, turns.values(), asked, self._parameters.holds)
         hits = []
         for i in sorted(considered, key=lambda i: -scores[members.ids[i]])[:wanted]:
             id_ = members.ids[i]

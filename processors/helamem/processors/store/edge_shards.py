@@ -26,7 +26,7 @@ from qdrant_edge import (
 from helamem.processors.store.payload import PLACE, SPACE, TIME, TOPICS, TURN
 from helamem.schemas.errors import ConfigurationError, RetryLater
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of how records are stored; a store of another one is rebuilt from the log."""
 DENSE = "dense"
 LEXICAL = "lexical"

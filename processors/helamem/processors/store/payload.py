@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from helamem.processors.consolidation.claims.claim import slot_of
+from helamem.processors.consolidation.claims.claim import Claim, slot_of
 from helamem.processors.store.port import CollectionName, EdgeRow, FactRecord, Mark, Turn
 from helamem.schemas.errors import ConfigurationError
 from helamem.schemas.ids import derived_id, id_bytes, id_text
@@ -56,6 +56,7 @@ class _PackedTurn(Struct, array_like=True):
     position: Position
     traceparent: str | None = None
     data_subjects: tuple[str, ...] = ()
+    claims: tuple[Claim, ...] = ()
 
 
 class _PackedFact(Struct, array_like=True):
@@ -162,7 +163,7 @@ def turn_payload(turn: Turn) -> Payload:
                 turn.content_hash,
                 turn.vector_hash,
                 turn.position,
-                *_where_there_is_any(turn.traceparent, turn.data_subjects),
+                *_where_there_is_any(turn.traceparent, turn.data_subjects, turn.claims),
             )
         ).decode(),
     }
@@ -193,6 +194,7 @@ def turn_of(id_: str, payload: Mapping[str, Any]) -> Turn:
         hidden=payload[SPACE].startswith(_HIDDEN),
         traceparent=packed.traceparent,
         data_subjects=packed.data_subjects,
+        claims=packed.claims,
     )
 
 
@@ -342,8 +344,12 @@ def _claimed(fact: FactRecord) -> tuple[object, ...]:
     return _where_there_is_any(fact.traceparent, fact.data_subjects)
 
 
-def _where_there_is_any(traceparent: str | None, data_subjects: tuple[str, ...]) -> tuple[object, ...]:
-    """Return what is stored of a trace context and of whose words they are: nothing where nobody traces or seals."""
+def _where_there_is_any(
+    traceparent: str | None, data_subjects: tuple[str, ...], claims: tuple[Claim, ...] = ()
+) -> tuple[object, ...]:
+    """Return what is stored of a trace context, whose words they are and what they claim: mostly nothing."""
+    if claims:
+        return traceparent, data_subjects, claims
     if data_subjects:
         return traceparent, data_subjects
     return () if traceparent is None else (traceparent,)

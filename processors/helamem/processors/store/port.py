@@ -9,6 +9,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from helamem.processors.consolidation.claims.claim import Claim
 from helamem.schemas.records import Position, TopicPartition
 
 Vector = NDArray[np.float32]
@@ -49,6 +50,8 @@ class Turn(Struct, frozen=True, kw_only=True, gc=False):
     """W3C trace context, from that of its message; no part of what is remembered, so no part of a digest."""
     data_subjects: tuple[str, ...] = ()
     """Whose keys seal its words in the log; empty where they are not sealed."""
+    claims: tuple[Claim, ...] = ()
+    """What it claims, as it was read when it was encoded; it follows from words and speaker, so it is in no digest."""
 
     @property
     def erased(self) -> bool:

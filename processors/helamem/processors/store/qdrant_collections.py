@@ -18,7 +18,7 @@ from helamem.processors.store.qdrant_settings import QdrantSettings
 from helamem.schemas.errors import ConfigurationError, RetryLater
 from helamem.schemas.ids import derived_id
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of how records are stored; a store of another one is rebuilt from the log."""
 OLDEST_SERVER = (1, 19)
 """The first that matches prefixes of keywords and counts rare words within a space; older ones take no notice."""

@@ -18,7 +18,7 @@ NOTHING = "0" * 64
 def erased_turn(turn: Turn) -> Turn:
     """Return a memory without its words; a commitment stays, since its key is gone, and a plain hash does not."""
     hash_ = turn.content_hash if turn.data_subjects else NOTHING
-    return replace(turn, text="", keywords=(), content_hash=hash_, vector_hash=NOTHING)
+    return replace(turn, text="", keywords=(), claims=(), content_hash=hash_, vector_hash=NOTHING)
 
 
 def erased_fact(fact: FactRecord) -> FactRecord:

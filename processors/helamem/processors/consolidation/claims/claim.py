@@ -24,8 +24,6 @@ class Claim(NamedTuple):
     """What is claimed, such as `home`; behind a colon what it is about where there can be several: `likes:tennis`."""
     value: str
     """Lower case."""
-    sentence: str
-    """Where it stands."""
 
     @property
     def slot(self) -> Slot:

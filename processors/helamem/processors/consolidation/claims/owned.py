@@ -123,4 +123,4 @@ def owned(sentence: str, speaker: str) -> Iterator[Claim]:
                 continue
             for key, value in make(match):
                 taken.append(match.span())
-                yield Claim(match["key"] if key == "when" else speaker, key, value, sentence)
+                yield Claim(match["key"] if key == "when" else speaker, key, value)

@@ -13,6 +13,7 @@ from helamem.processors.consolidation.claims.claim import NO, NONE, YES, Claim, 
 from helamem.processors.consolidation.claims.owned import owned
 from helamem.processors.consolidation.claims.predicates import Predicate, predicates, subject_of
 from helamem.processors.consolidation.claims.rules import ANY, RULES, Made
+from helamem.processors.consolidation.claims.telling import may_claim
 from helamem.processors.consolidation.sentences import sentences
 
 _MOST_CHARACTERS = 2000
@@ -21,16 +22,22 @@ _SHORTEST = 8
 _OPPOSITE = {YES: NO, NO: YES}
 
 
-def claims(text: str, speaker: str) -> Iterator[Claim]:
-    """Yield what a text claims, in its order; of each slot the last claim of a sentence counts.
+def claims(text: str, speaker: str) -> Iterator[tuple[str, Claim]]:
+    """Yield what a text claims, in its order and each with its sentence; of each slot the last one there counts.
 
     Args:
         text: What was said.
         speaker: Who said it: "I" and "we".
     """
-    for sentence in sentences(text[:_MOST_CHARACTERS]):
-        if len(sentence) >= _SHORTEST and not sentence.endswith("?"):
-            yield from _sentence(sentence, speaker).values()
+    read = text[:_MOST_CHARACTERS]
+    if not may_claim(read):
+        return
+    whole = sentences(read)
+    for sentence in whole:
+        if len(sentence) < _SHORTEST or sentence.endswith("?"):
+            continue
+        if len(whole) == 1 or may_claim(sentence):
+            yield from ((sentence, claim) for claim in _sentence(sentence, speaker).values())
 
 
 def _sentence(sentence: str, speaker: str) -> dict[Slot, Claim]:
@@ -39,7 +46,7 @@ def _sentence(sentence: str, speaker: str) -> dict[Slot, Claim]:
         made[claim.slot] = claim
     for predicate in predicates(sentence):
         for key, value in _of(predicate):
-            claim = Claim(subject_of(predicate.who, speaker), key, value, sentence)
+            claim = Claim(subject_of(predicate.who, speaker), key, value)
             made[claim.slot] = claim
     return made
 
