@@ -146,3 +146,72 @@ def test_a_file_that_holds_no_pairs_is_refused(
     ran = call("eval", "pairs", write_lines(tmp_path / "pairs.jsonl", *lines))
     assert (ran.code, ran.out) == (2, "")
     assert complaint in ran.err
+
+
+LONGMEMEVAL = Path(__file__).parents[2] / "knowledge" / "longmemeval.json"
+"""Eight questions in LongMemEval's format, written by hand: the benchmark itself is not ours to carry along."""
+
+
+def test_longmemeval_counts_sessions_and_turns(call: Call) -> None:
+    """Each question has its own history; the one that nothing answers is left out."""
+    figures = call("eval", "longmemeval", LONGMEMEVAL).json
+    assert (figures["questions"], figures["left_out"]) == (7, 1)
+    assert figures["overall"]["session"]["questions"] == figures["overall"]["turn"]["questions"] == 7
+    assert figures["overall"]["session"]["all@10"] == 1
+    assert figures["overall"]["turn"]["any@5"] == 1
+    assert set(figures["by_type"]) >= {"knowledge-update", "multi-session"}
+    code, seen = run_on_terminal("eval", "longmemeval", LONGMEMEVAL)
+    assert code == 0
+    assert all(word in seen for word in ("session", "turn", "any@5", "knowledge-update"))
+
+
+def without_marks(instances: list[dict[str, Any]]) -> None:
+    """Take the marks of the turns away."""
+    for instance in instances:
+        for turn in (turn for session in instance["haystack_sessions"] for turn in session):
+            turn.pop("has_answer", None)
+
+
+def test_a_file_that_marks_no_turns_is_measured_by_sessions(call: Call, tmp_path: Path) -> None:
+    """A session stands in the ranking where its first turn does; a question with an unknown session is left out."""
+    instances = json.loads(LONGMEMEVAL.read_bytes())[2:5]
+    without_marks(instances)
+    instances[2]["answer_session_ids"] = ["nowhere"]
+    path = tmp_path / "file.json"
+    path.write_text(json.dumps(instances))
+    figures = call("eval", "longmemeval", path).json
+    assert (figures["questions"], figures["left_out"]) == (2, 1)
+    assert figures["overall"]["turn"] == {"questions": 0} | {f"{n}@{k}": 0 for k in (5, 10) for n in SHARES}
+    assert figures["overall"]["session"]["mean@5"] == 1
+
+
+SHARES = ("mean", "any", "all")
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"haystack_dates": []}, "question q1 has 12 haystack_sessions, 0 haystack_dates"),
+        ({"question_date": "yesterday"}, "yesterday"),
+        ({"haystack_sessions": None}, "haystack_sessions"),
+        ({"answer_session_ids": ["nowhere"]}, "holds no question whose answer_session_ids are in its history"),
+    ],
+)
+def test_a_file_in_another_format_than_longmemeval_is_refused(
+    call: Call, tmp_path: Path, change: dict[str, Any], complaint: str
+) -> None:
+    path = tmp_path / "file.json"
+    path.write_text(json.dumps([json.loads(LONGMEMEVAL.read_bytes())[0] | change]))
+    ran = call("eval", "longmemeval", path)
+    assert (ran.code, ran.out) == (2, "")
+    assert complaint in ran.err
+    assert ran.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"a": 1}\n{"a": 2}'])
+def test_what_is_no_array_of_questions_is_no_longmemeval(call: Call, tmp_path: Path, content: str) -> None:
+    path = tmp_path / "file.json"
+    path.write_text(content)
+    ran = call("eval", "longmemeval", path)
+    assert ran.code == 2
+    assert "is not in LongMemEval's format" in ran.err

@@ -41,6 +41,7 @@ def leaves(command: Any, name: str = "helamem") -> Iterator[tuple[str, Any]]:
 WITHOUT_HOME = {
     "helamem demo",
     "helamem eval locomo",
+    "helamem eval longmemeval",
     "helamem eval pairs",
     "helamem config",
     "helamem worker",

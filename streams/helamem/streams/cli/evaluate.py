@@ -36,6 +36,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="Measure recall on a benchmark's file.")
     group.command("locomo", epilog="Example: helamem eval locomo locomo10.json --ablations")(locomo)
     group.command("pairs", epilog="Example: helamem eval pairs tests/knowledge/pairs.jsonl")(pairs)
+    group.command("longmemeval", epilog="Example: helamem eval longmemeval longmemeval_s.json")(longmemeval)
     app.add_typer(group, name="eval", epilog="Example: helamem eval locomo locomo10.json")
 
 
@@ -98,6 +99,45 @@ def locomo(
         show(rows, lambda console: _print_ablations(console, rows), as_json=json)
     else:
         show(figures, lambda console: _print(console, figures, k), as_json=json)
+
+
+def longmemeval(
+    file: Annotated[Path, typer.Argument(help="A file in LongMemEval's own format.", show_default=False)],
+    *,
+    embedder: EmbedderOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Ask the questions of LongMemEval and count which sessions and turns of the evidence are among the first 5 and 10.
+
+    mean@k is the mean share of a question's evidence that was found, any@k and all@k the shares of questions with any
+    and with all of it. Each question has a history of its own; those that nothing answers (`_abs`) are left out.
+    """
+    from helamem.processors.embedder.choose import choose_embedder  # noqa: PLC0415 - takes long
+    from helamem.streams.evaluate.longmemeval import evaluate_longmemeval  # noqa: PLC0415 - takes long
+    from helamem.streams.ingest.formats import existing  # noqa: PLC0415 - for the same error as ingest
+
+    chosen = None if embedder is None else choose_embedder(embedder)
+    with bar("asking") as advance:
+        figures = asyncio.run(evaluate_longmemeval(existing(file), embedder=chosen, on_progress=advance))
+    show(figures, lambda console: _print_longmemeval(console, figures), as_json=json)
+
+
+def _print_longmemeval(console: Console, figures: dict[str, Any]) -> None:
+    shares = tuple(f"{name}@{k}" for k in (5, 10) for name in ("mean", "any", "all"))
+    heads = ("questions", *shares)
+    rows = [("all", figures["overall"]), *figures["by_type"].items()]
+    console.print(
+        table(
+            f"{figures['embedder']}, {figures['left_out']} questions without evidence left out",
+            ("", "of", *heads),
+            [
+                (name, of, row[of]["questions"], *(f"{row[of][share]:.3f}" for share in shares))
+                for name, row in rows
+                for of in ("session", "turn")
+            ],
+            right=heads,
+        )
+    )
 
 
 def pairs(
