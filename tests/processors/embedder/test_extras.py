@@ -14,6 +14,7 @@ from helamem.schemas.errors import ConfigurationError
     ("name", "package", "command"),
     [
         ("sentence-transformers:all-MiniLM-L6-v2", "sentence_transformers", "pip install 'helamem[minilm]'"),
+        ("onnx:minilm", "onnxruntime", "pip install 'helamem[onnx]'"),
         ("model2vec:potion-base-8M", "model2vec", "pip install 'helamem[model2vec]'"),
         ("openai:text-embedding-3-small", "httpx", "pip install 'helamem[openai]'"),
     ],
@@ -30,8 +31,12 @@ def test_a_missing_package_names_its_extra(
     assert name.partition(":")[0] in str(told.value)
 
 
-@pytest.mark.parametrize("name", ["", "wordllama", "wordllama:other", "openai:", "model2vec:", "word2vec:x", "openai"])
+@pytest.mark.parametrize(
+    "name", ["", "wordllama", "wordllama:other", "onnx:", "openai:", "model2vec:", "word2vec:x", "openai"]
+)
 def test_an_unknown_name_lists_the_known_ones(name: str) -> None:
     """A kind without its model is unknown too."""
-    with pytest.raises(ConfigurationError, match=r"there is no embedder .*; use wordllama:l2_supercat_256, sentence-"):
+    with pytest.raises(
+        ConfigurationError, match=r"there is no embedder .*; use wordllama:l2_supercat_256, onnx:DIR, sentence-"
+    ):
         choose_embedder(name, {})

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 
 from helamem.processors.embedder.model2vec import Model2VecEmbedder
+from helamem.processors.embedder.onnx import OnnxEmbedder
 from helamem.processors.embedder.openai import OpenAIEmbedder
 from helamem.processors.embedder.port import Embedder
 from helamem.processors.embedder.sentence_transformers import SentenceTransformersEmbedder
@@ -27,7 +28,8 @@ def choose_embedder(name: str, environment: Mapping[str, str] = os.environ) -> E
     """Return the embedder called `kind:model`, as `Embedder.name` says it.
 
     Args:
-        name: `wordllama:l2_supercat_256`, `sentence-transformers:MODEL`, `model2vec:MODEL` or `openai:MODEL`.
+        name: `wordllama:l2_supercat_256`, `onnx:DIR`, `sentence-transformers:MODEL`, `model2vec:MODEL` or
+            `openai:MODEL`.
         environment: Where a remote service's address and key are looked up: `HELAMEM_OPENAI_BASE_URL`,
             `HELAMEM_OPENAI_API_KEY`, `HELAMEM_OPENAI_DIMENSION`.
 
@@ -39,6 +41,8 @@ def choose_embedder(name: str, environment: Mapping[str, str] = os.environ) -> E
         return WordLlamaEmbedder()
     if kind == "sentence-transformers" and model:
         return SentenceTransformersEmbedder(model)
+    if kind == "onnx" and model:
+        return OnnxEmbedder(model)
     if kind == "model2vec" and model:
         return Model2VecEmbedder(model)
     if kind == "openai" and model:
@@ -54,5 +58,6 @@ def choose_embedder(name: str, environment: Mapping[str, str] = os.environ) -> E
             api_key=environment.get("HELAMEM_OPENAI_API_KEY"),
         )
     raise ConfigurationError(
-        f"there is no embedder {name!r}; use {DEFAULT}, sentence-transformers:MODEL, model2vec:MODEL or openai:MODEL"
+        f"there is no embedder {name!r}; use {DEFAULT}, onnx:DIR, sentence-transformers:MODEL, model2vec:MODEL or "
+        "openai:MODEL"
     )

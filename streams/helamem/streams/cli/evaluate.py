@@ -19,7 +19,7 @@ _CATEGORIES = {"1": "multi-hop", "2": "temporal", "3": "open-domain", "4": "sing
 _ROWS = "Adds the row to a table beside the default: "
 
 EmbedderOption = Annotated[
-    str | None, typer.Option(help="Another embedder, such as sentence-transformers:DIR.", show_default="wordllama")
+    str | None, typer.Option(help="Another embedder, such as onnx:DIR.", show_default="wordllama")
 ]
 
 
