@@ -329,7 +329,10 @@ async def test_recall_writes_nothing(one: Machine) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_words_are_scored_once_where_the_list_holds_them_all(one: Machine, seed: int) -> None:
-    """Whether the list by words is full, and the turns around are asked again, or not, no result differs."""
+    """Whether the list by words is full, and the turns around are asked again, or not, no result differs.
+
+    What has its scores is not scored again.
+    """
     rng = random.Random(seed)
     sharing = 30
     said = [f"tent {' '.join(rng.choices(WORDS, k=4))}" for _ in range(sharing)]
@@ -341,12 +344,22 @@ async def test_words_are_scored_once_where_the_list_holds_them_all(one: Machine,
     )
     await one.settle()
     asked: list[str] = []
-    score = one.store.score_memories
+    had: list[Scores] = []
+    score, search = one.store.score_memories, one.store.search_memories
+
+    async def searching(*args: Any, **where: Any) -> Scores:
+        had.append(await search(*args, **where))
+        return had[-1]
 
     async def scoring(space: str, dense: Vector, lexical: str, **where: Any) -> Scores:
         asked.append(lexical)
-        return await score(space, dense, lexical, **where)
+        found = await score(space, dense, lexical, **where)
+        if not lexical:  # but for those that tie for the last place, which do not count as found
+            last = min(had[-1].dense.values())
+            assert all(had[-1].dense[id_] == pytest.approx(last) for id_ in found.dense.keys() & had[-1].dense.keys())
+        return found
 
+    one.store.search_memories = searching  # type: ignore[method-assign]
     one.store.score_memories = scoring  # type: ignore[method-assign]
     results = []
     for candidates in (sharing, sharing + 1):

@@ -6,7 +6,7 @@ A space's outlines stand in one table, column by column: a recall takes a few hu
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -40,6 +40,16 @@ class Outlines(NamedTuple):
     """Names of speakers by number."""
     claims: Mapping[str, tuple[Claim, ...]]
     """What turns of the space claim, by id; most claim nothing and are not there."""
+    place_of: Callable[[str], tuple[int, int] | None]
+    """The number of the conversation of a turn of the space, and its own; None where it is not kept."""
+
+    def around(self, rows: Ints, reach: int) -> set[tuple[int, int]]:
+        """Return the places of the turns at some rows, shape (m,), and of up to `reach` turns before and after each."""
+        return {
+            (number, near)
+            for number, turn in zip(self.conversation[rows].tolist(), self.turn[rows].tolist(), strict=True)
+            for near in range(max(0, turn - reach), turn + reach + 1)
+        }
 
     def claimed(self, ids: Iterable[str]) -> dict[str, tuple[Claim, ...]]:
         """Return what those of some turns claim that claim anything, by id."""
@@ -65,6 +75,7 @@ class Outlines(NamedTuple):
             conversations=self.conversations,
             speakers=self.speakers,
             claims=self.claims,
+            place_of=self.place_of,
         )
 
 
@@ -142,6 +153,10 @@ class _Table:
             if turn.claims:
                 self._claims[turn.id] = turn.claims
 
+    def _place_of(self, memory_id: str) -> tuple[int, int] | None:
+        row = self.row_of.get(memory_id)
+        return None if row is None else (int(self._columns[0, row]), int(self._columns[2, row]))
+
     def outlines(self, memory_ids: Iterable[str]) -> Outlines:
         """Return the rows of those memories that are here."""
         row_of = self.row_of
@@ -159,6 +174,7 @@ class _Table:
             conversations=self.conversations,
             speakers=self._speakers,
             claims=self._claims,
+            place_of=self._place_of,
         )
 
 
