@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ import typer
 from rich.console import Console
 
 from helamem.schemas.errors import BadInput
+from helamem.streams.cli.answers import AnswersOption, JudgeOption, QaOption, answer, check, kept_beside
 from helamem.streams.cli.commands import JsonOption
 from helamem.streams.cli.output import show, table
 from helamem.streams.cli.progress import bar
@@ -61,13 +63,16 @@ def locomo(
     bm25_only: Annotated[bool, typer.Option("--bm25-only", help=_ROWS + "ranked by words alone.")] = False,
     paper: Annotated[bool, typer.Option("--paper", help=_ROWS + "HeLa-Mem with its paper's settings.")] = False,
     paper_ageless: Annotated[bool, typer.Option("--paper-ageless", help=_ROWS + "the same, and nothing ages.")] = False,
+    qa: QaOption = False,
+    answers: AnswersOption = None,
+    judge: JudgeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Ask the questions of LoCoMo and count which turns of the evidence are among the first k results.
 
     mean@k is the mean share of a question's evidence that was found, any@k the share of questions with any of it.
     With rows of ablations all questions are asked once, what was found is reinforced, and the table is what they find
-    the second time, each row held against the default.
+    the second time, each row held against the default. With --qa a model answers instead: F1, BLEU-1.
     """
     from helamem.processors.embedder.choose import choose_embedder  # noqa: PLC0415 - takes long
     from helamem.streams.evaluate.ablations import ABLATIONS, evaluate_ablations  # noqa: PLC0415 - takes long
@@ -85,9 +90,18 @@ def locomo(
         "paper-ageless": paper_ageless,
     }
     names = [name for name in ABLATIONS if ablations or rows_of[name]]
+    check(qa=qa, answers=answers, judge=judge)
+    if qa and (names or learning is not Learning.OFF):
+        raise BadInput("--qa asks a model about what is recalled by default; leave out --learning and the ablations")
     if names and learning is not Learning.OFF:
         raise BadInput("the rows of ablations have learned from each question once; leave out --learning")
     chosen = None if embedder is None else choose_embedder(embedder)
+    if qa:
+        from helamem.streams.evaluate.contexts import contexts_of_locomo  # noqa: PLC0415 - takes long
+
+        contexts = partial(contexts_of_locomo, existing(file), k, chosen)
+        answer(contexts, answers or kept_beside(file), judge=judge, names=_CATEGORIES, as_json=json)
+        return
     with bar("asking") as advance:
         if names:
             rows = asyncio.run(evaluate_ablations(existing(file), names, k=k, embedder=chosen, on_progress=advance))
@@ -105,18 +119,29 @@ def longmemeval(
     file: Annotated[Path, typer.Argument(help="A file in LongMemEval's own format.", show_default=False)],
     *,
     embedder: EmbedderOption = None,
+    qa: QaOption = False,
+    answers: AnswersOption = None,
+    judge: JudgeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Ask the questions of LongMemEval and count which sessions and turns of the evidence are among the first 5 and 10.
 
     mean@k is the mean share of a question's evidence that was found, any@k and all@k the shares of questions with any
-    and with all of it. Each question has a history of its own; those that nothing answers (`_abs`) are left out.
+    and with all of it. Each question has a history of its own; those that nothing answers (`_abs`) are left out. With
+    --qa a model answers instead, from ten results and five by association, and these are asked too.
     """
     from helamem.processors.embedder.choose import choose_embedder  # noqa: PLC0415 - takes long
     from helamem.streams.evaluate.longmemeval import evaluate_longmemeval  # noqa: PLC0415 - takes long
     from helamem.streams.ingest.formats import existing  # noqa: PLC0415 - for the same error as ingest
 
+    check(qa=qa, answers=answers, judge=judge)
     chosen = None if embedder is None else choose_embedder(embedder)
+    if qa:
+        from helamem.streams.evaluate.contexts import contexts_of_longmemeval  # noqa: PLC0415 - takes long
+
+        contexts = partial(contexts_of_longmemeval, existing(file), 10, chosen)
+        answer(contexts, answers or kept_beside(file), judge=judge, names={}, as_json=json)
+        return
     with bar("asking") as advance:
         figures = asyncio.run(evaluate_longmemeval(existing(file), embedder=chosen, on_progress=advance))
     show(figures, lambda console: _print_longmemeval(console, figures), as_json=json)

@@ -9,7 +9,8 @@ and not asked, as the benchmark has it. `mean@k` is the mean share of the eviden
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -60,15 +61,12 @@ async def evaluate_longmemeval(
         raise BadInput(f"{path} holds no question whose answer_session_ids are in its history; nothing can be measured")
     ranked: list[Ranked] = []
     name = ""
-    for start in range(0, len(answered), _QUESTIONS_OF_A_HOME):
-        part = answered[start : start + _QUESTIONS_OF_A_HOME]
-        with tempfile.TemporaryDirectory(prefix="helamem-eval-") as folder:
-            async with await evaluation_home(Path(folder) / "home", embedder=embedder) as memory:
-                name = memory.instance.embedder.name
-                await ingest(memory, part)
-                for history in part:
-                    ranked.append(await _ask(memory, history))
-                    on_progress(len(ranked), len(answered))
+    async with aclosing(homes_of(answered, embedder)) as homes:
+        async for memory, part in homes:
+            name = memory.instance.embedder.name
+            for history in part:
+                ranked.append(await _ask(memory, history))
+                on_progress(len(ranked), len(answered))
     types = sorted({one.question_type for one in ranked})
     return {
         "embedder": name,
@@ -79,13 +77,18 @@ async def evaluate_longmemeval(
     }
 
 
-async def ingest(memory: AsyncMemory, histories: Sequence[History]) -> None:
-    """Put the histories of some questions into a home."""
-    for history in histories:
-        records = [incoming.record for incoming in history.incoming()]
-        for start in range(0, len(records), 1000):
-            await memory.instance.log.append(records[start : start + 1000])
-    await memory.process()
+async def homes_of(
+    histories: Sequence[History], embedder: Embedder | None
+) -> AsyncGenerator[tuple[AsyncMemory, Sequence[History]]]:
+    """Yield homes, one after the other, each with the histories of some of the questions."""
+    for start in range(0, len(histories), _QUESTIONS_OF_A_HOME):
+        part = histories[start : start + _QUESTIONS_OF_A_HOME]
+        with tempfile.TemporaryDirectory(prefix="helamem-eval-") as folder:
+            async with await evaluation_home(Path(folder) / "home", embedder=embedder) as memory:
+                for history in part:
+                    await memory.instance.log.append([incoming.record for incoming in history.incoming()])
+                await memory.process()
+                yield memory, part
 
 
 async def _ask(memory: AsyncMemory, history: History) -> Ranked:

@@ -31,6 +31,8 @@ class Question(Struct, frozen=True, kw_only=True):
     """1 multi-hop, 2 temporal, 3 open-domain, 4 single-hop, 5 adversarial."""
     evidence: tuple[str, ...]
     """Message ids of turns that exist, each once."""
+    answer: str = ""
+    """What is wanted; empty where the file says nothing."""
 
 
 class Sample(Struct, frozen=True, kw_only=True):
@@ -139,6 +141,7 @@ def _question(qa: dict[str, Any], known: set[str]) -> Question:
         text=str(qa["question"]),
         category=int(qa["category"]),
         evidence=tuple(dict.fromkeys(id_ for id_ in named if id_ in known)),
+        answer=str(qa.get("answer", "")),
     )
 
 
