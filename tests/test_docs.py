@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 AUDIT = (ROOT / "docs" / "audit.md").read_text()
 MAKE = shutil.which("make") or "make"
+CURL = shutil.which("curl") or "curl"
 ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 _LINK = re.compile(r"\]\(([^)#]+)\)")
 _FILE = re.compile(r"`((?:schemas|processors|streams|tests|benchmarks|deploy)/[\w/.-]+)`")
@@ -162,6 +163,48 @@ def test_commands_of_the_distillation_page_run(tmp_path: Path) -> None:
         config, _, facts = (json.loads(_helamem(line, tmp_path)) for line in block.strip().splitlines())
     assert {one["name"]: one["value"] for one in config["settings"]}["distiller"] == "openai:gpt-4o-mini"
     assert facts["facts"]
+
+
+@pytest.mark.slow
+def test_commands_of_the_gateway_page_run(tmp_path: Path) -> None:
+    """Every curl of docs/gateway.md runs as written, at another port and then with a key, and is answered well."""
+    install, asking, keys = _blocks("console", (ROOT / "docs" / "gateway.md").read_text())
+    assert install == "pip install 'helamem[gateway]'\nhelamem up\n"
+    line = json.loads(_blocks("json")[0].splitlines()[0])
+    (tmp_path / "chat.jsonl").write_text(json.dumps({**line, "space": "acme/tom", "message_id": "1"}))
+    up = [sys.executable, "-m", "helamem.streams.cli", "up", "--port", "0"]
+    with subprocess.Popen(up, cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            address = process.stderr.readline().split(" at http://")[1].split(";")[0]
+            ids: dict[str, list[str]] = {"recall": [""], "memories": []}
+            for command in asking.strip().splitlines():
+                told = command.replace("localhost:8420", address).replace("RECALL_ID", ids["recall"][0])
+                for id_ in ids["memories"][:2]:
+                    told = told.replace("MEMORY_ID", id_, 1)
+                done = subprocess.run(
+                    [*shlex.split(told), "--fail-with-body"], cwd=tmp_path, capture_output=True, text=True, check=False
+                )
+                assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+                answer = json.loads(done.stdout)
+                if "/mira/recall " in command:
+                    ids = {"recall": [answer["recall_id"]], "memories": [hit["id"] for hit in answer["results"]]}
+            made, listed, revoke = keys.strip().splitlines()
+            key = json.loads(_helamem(made, tmp_path))
+            refused = _curl(f"{address}/v1/spaces")
+            assert json.loads(refused)["status"] == 401
+            assert json.loads(_curl(f"{address}/v1/spaces", "-H", f"Authorization: Bearer {key['key']}"))["spaces"]
+            assert len(json.loads(_helamem(listed, tmp_path))["keys"]) == 1
+            _helamem(revoke.replace("KEY_ID", key["id"]), tmp_path)
+            assert (
+                json.loads(_curl(f"{address}/v1/spaces", "-H", f"Authorization: Bearer {key['key']}"))["status"] == 401
+            )
+        finally:
+            process.terminate()
+
+
+def _curl(*arguments: str) -> str:
+    return subprocess.run([CURL, "-s", *arguments], capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.slow

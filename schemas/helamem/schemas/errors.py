@@ -33,5 +33,13 @@ class BadInput(HelamemError):  # noqa: N818 - the user may be at fault, not the 
     """What a caller passed in is wrong; nothing was done."""
 
 
+class NotFound(BadInput):
+    """What a caller named is not there."""
+
+
+class Conflict(BadInput):
+    """What a caller gives contradicts what is there."""
+
+
 class ConfigurationError(HelamemError):
     """The set-up contradicts itself, the log or the store; a person has to decide."""

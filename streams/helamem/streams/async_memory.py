@@ -17,11 +17,13 @@ from helamem.processors.consolidation.distiller import Distiller, HubsWait
 from helamem.processors.digest import Digest, digest
 from helamem.processors.embedder.port import Embedder
 from helamem.processors.forgetting.policy import Forgettable, ForgettingPolicy, forgettable
+from helamem.processors.hebbian.decay import CAP, decayed, tick
+from helamem.processors.hebbian.packing import unpack
 from helamem.processors.profile.profile import Profile, profile
 from helamem.processors.recall.context import BUDGET, Context, context_of
 from helamem.processors.recall.recall import Hit, Recall
 from helamem.processors.store.port import EdgeRow, FactRecord, Turn
-from helamem.schemas.errors import BadInput, Poison
+from helamem.schemas.errors import BadInput, NotFound, Poison
 from helamem.schemas.events import (
     ConversationMessage,
     EventData,
@@ -31,11 +33,13 @@ from helamem.schemas.events import (
     MemoryRestored,
     RecallSettings,
 )
-from helamem.schemas.ids import derived_id, memory_id
+from helamem.schemas.ids import derived_id, id_text, memory_id
+from helamem.schemas.records import TopicPartition
 from helamem.schemas.settings import Settings
 from helamem.schemas.times import to_ms
 from helamem.schemas.topics import CONTROL, CONVERSATIONS, RECALLS
 from helamem.schemas.wire import Event, decode, marker_of
+from helamem.streams.appending import Appended, Appending, Offered
 from helamem.streams.distilling import ModelSettings
 from helamem.streams.home import wall_clock_ms
 from helamem.streams.ingest.incoming import record_of
@@ -81,6 +85,15 @@ class Recalled(Struct, frozen=True, kw_only=True):
     """The hits as a block for a prompt, where that was asked for."""
 
 
+class Link(Struct, frozen=True, kw_only=True):
+    """A memory that another one was recalled together with."""
+
+    memory_id: str
+    weight: float
+    """At most 1."""
+    last_strengthened_ms: int
+
+
 class AsyncMemory:
     """A memory in a home; made by `AsyncMemory.open`, an async context manager.
 
@@ -106,6 +119,7 @@ class AsyncMemory:
             self._tracing.embedder(instance.embedder if meter is None else meter.embedder(instance.embedder)),
             instance.settings.hebbian,
         )
+        self._appending = Appending(instance.log, instance.store)
         self._measured = nullcontext if meter is None else meter.recall
         self._timed = nullcontext if meter is None else meter.timed
 
@@ -149,6 +163,36 @@ class AsyncMemory:
             for event in events
             if isinstance(event.data, ConversationMessage)
         ]
+
+    async def append_once(self, messages: Sequence[Message]) -> list[Appended]:
+        """Append messages like `append`, but none whose id its space has already: a retry adds no record.
+
+        Ids are looked for in the store and in what the log holds beyond it. Where a message leaves its time to be that
+        of the append, a retry may too.
+
+        Raises:
+            BadInput: A message is not valid; none of them was appended.
+            Conflict: Its id is that of another message, which says something else; likewise.
+            RetryLater: The log cannot be written now.
+        """
+        with self._sending(CONVERSATIONS.name, {message.space for message in messages}, len(messages)) as traceparent:
+            return await self._appending.append(
+                [
+                    Offered(
+                        self._message(message, traceparent),
+                        named=message.message_id is not None,
+                        timed=message.time is not None,
+                    )
+                    for message in messages
+                ]
+            )
+
+    async def searchable(self, appended: Sequence[Appended], timeout_s: float) -> bool:
+        """Wait until messages can be recalled, while `run` processes the log; return whether that was in time."""
+        ends: dict[TopicPartition, int] = {}
+        for one in appended:
+            ends[one.partition] = max(ends.get(one.partition, 0), one.offset + 1)
+        return await self.instance.encoded(ends, timeout_s)
 
     async def process(self, on_progress: Callable[[Progress], None] | None = None) -> HubsWait | None:
         """Make everything in the log searchable, fold all recalls, distil all hubs.
@@ -250,16 +294,25 @@ class AsyncMemory:
             context=block,
         )
 
-    async def reinforce(self, recall_id: str, memory_ids: Sequence[str], *, space: str | None = None) -> None:
+    async def reinforce(
+        self,
+        recall_id: str,
+        memory_ids: Sequence[str],
+        *,
+        space: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> None:
         """Say which memories of a recall were useful; the edges between them gain the full weight.
 
         Args:
             recall_id: From the recall.
             memory_ids: Ids of memories that it returned.
             space: Of the recall, where it is known: saves looking through the partitions of other spaces.
+            idempotency_key: The same again for the same space strengthens once.
 
         Raises:
-            BadInput: There is no such recall in the log, or it did not return these memories.
+            NotFound: There is no such recall in the log.
+            BadInput: It did not return these memories.
         """
         recalled = await self._find_recall(recall_id, space)
         assert isinstance(recalled.data, MemoryRecalled)
@@ -269,6 +322,8 @@ class AsyncMemory:
         data = MemoryReinforced(recall_id=recall_id, memory_ids=tuple(memory_ids))
         with self._sending(RECALLS.name, {recalled.space}, cause=recalled.traceparent) as traceparent:
             event = self._event(recalled.space, recalled.time_ms, data, traceparent)
+            if idempotency_key is not None:
+                event = msgspec.structs.replace(event, id=derived_id("reinforced", recalled.space, idempotency_key))
             await self.instance.log.append([record_of(event)])
 
     async def facts(self, space: str | None = None) -> list[FactRecord]:
@@ -290,6 +345,30 @@ class AsyncMemory:
         """Return the learned edges of every memory of a space or of all, in order of space and memory."""
         found = [row async for row in self.instance.store.scan_edges(space)]
         return sorted(found, key=lambda row: (row.space, row.memory_id))
+
+    async def neighbours(self, space: str, memory_id: str, *, as_of: datetime | int | None = None) -> list[Link]:
+        """Return what recalls have linked a memory to, the strongest first, ties by id.
+
+        Args:
+            space: The memory's.
+            memory_id: Its id.
+            as_of: Weights as they have faded by this time. None is now.
+        """
+        row = (await self.instance.store.edge_rows(space, [memory_id])).get(memory_id)
+        if row is None:
+            return []
+        as_of_ms = to_ms(as_of) if isinstance(as_of, datetime) else as_of
+        half_life_ms = self.instance.settings.hebbian.half_life_s * 1000
+        now = tick(self._clock() if as_of_ms is None else as_of_ms, half_life_ms)
+        links = [
+            Link(
+                memory_id=id_text(neighbour),
+                weight=decayed(weight, max(0, now - tick(touched_ms, half_life_ms))) / CAP,
+                last_strengthened_ms=touched_ms,
+            )
+            for neighbour, weight, touched_ms in unpack(row.neighbours)
+        ]
+        return sorted(links, key=lambda link: (-link.weight, link.memory_id))
 
     async def turns(self, space: str, memory_ids: Sequence[str]) -> dict[str, Turn]:
         """Return memories by id."""
@@ -396,4 +475,4 @@ class AsyncMemory:
                             continue
                         if event.id == recall_id and isinstance(event.data, MemoryRecalled):
                             return event
-        raise BadInput(f"the log holds no recall {recall_id}; recall first, and not with --no-emit")
+        raise NotFound(f"the log holds no recall {recall_id}; recall first, and not with --no-emit")

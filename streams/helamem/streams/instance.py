@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -98,6 +98,7 @@ class Instance:
         self._pumps: list[Pump] = []
         self._stack = AsyncExitStack()
         self._unoptimized = 0
+        self._applied = asyncio.Event()
         self._on_progress: Callable[[Progress], None] | None = None
         self._on_retry: Callable[[RetryLater], None] = lambda error: None
         self._comes_to_an_end = False
@@ -265,6 +266,22 @@ class Instance:
         for pump in self._pumps:
             pump.stop()
 
+    async def encoded(self, ends: Mapping[TopicPartition, int], timeout_s: float) -> bool:
+        """Wait until encoding has come to these offsets (exclusive); return whether that was within the time.
+
+        Somebody has to be in `follow` or `process` meanwhile.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    applied = self._applied  # taken before looking, so that no batch falls between looking and waiting
+                    done = await self.store.load_checkpoints(ENCODING)
+                    if all(at in done and done[at].position.offset >= end for at, end in ends.items()):
+                        return True
+                    await applied.wait()
+        except TimeoutError:
+            return False
+
     async def ends(self) -> dict[TopicPartition, int]:
         """Return the end of every partition of the log."""
         return await self.log.end_offsets([p for spec in TOPICS for p in await self.log.partitions(spec.name)])
@@ -280,6 +297,8 @@ class Instance:
             pump.resume()
 
     def _note(self, progress: Progress) -> None:
+        self._applied.set()
+        self._applied = asyncio.Event()
         self._unoptimized += progress.counts.get("encoded", 0)
         if progress.group == CONSOLIDATION:
             self._hubs_wait_since_s = None

@@ -18,6 +18,8 @@ from helamem.schemas.events import RecordDeadLettered, SettingsApplied, SubjectE
 from helamem.schemas.wire import MAX_RECORD_BYTES, Event, from_builtins
 from helamem.streams.ingest.incoming import BadLine, Incoming, message_event, record_of
 
+LONGEST_LINE = 2 * MAX_RECORD_BYTES
+"""In bytes: a message of the greatest length may be longer in its file than in the log."""
 _PLAIN = frozenset({"space", "conversation", "message_id", "speaker", "role", "text", "time", "data_subjects"})
 
 
@@ -32,23 +34,38 @@ def read_jsonl(path: Path, space: str | None) -> Iterator[Incoming | BadLine]:
     with path.open("rb") as file:
         for number, (line, size) in enumerate(_lines(file), start=1):
             read_bytes += size
-            if line is not None and not line.strip():
-                continue
-            try:
-                event = _event(line, path.stem, number, space)
-                yield Incoming(record=record_of(event), space=event.space, read_bytes=read_bytes)
-            except (Poison, BadInput) as error:
-                yield BadLine(line=number, reason=str(error), read_bytes=read_bytes)
+            if (taken := take_line(line, number, read_bytes, stem=path.stem, space=space)) is not None:
+                yield taken
+
+
+def take_line(
+    line: bytes | None, number: int, read_bytes: int, *, stem: str | None = None, space: str | None = None
+) -> Incoming | BadLine | None:
+    """Return what one line holds, or None where it is blank.
+
+    Args:
+        line: The line; None is one that was too long to be kept.
+        number: Counted from 1.
+        read_bytes: How far it reaches.
+        stem: Names the conversation of messages that name none; None has every message name its conversation and id.
+        space: Where plain messages go that name no space of their own, or None.
+    """
+    if line is not None and not line.strip():
+        return None
+    try:
+        event = _event(line, stem, number, space)
+        return Incoming(record=record_of(event), space=event.space, read_bytes=read_bytes)
+    except (Poison, BadInput) as error:
+        return BadLine(line=number, reason=str(error), read_bytes=read_bytes)
 
 
 def _lines(file: Any) -> Iterator[tuple[bytes | None, int]]:
     """Yield each line and its size; None for a line that is too long to be kept."""
-    limit = 2 * MAX_RECORD_BYTES  # a message of the greatest length may be longer in its file than in the log
-    while part := file.readline(limit):
+    while part := file.readline(LONGEST_LINE):
         size = len(part)
         line: bytes | None = part
-        while len(part) == limit and not part.endswith(b"\n"):
-            part, line = file.readline(limit), None
+        while len(part) == LONGEST_LINE and not part.endswith(b"\n"):
+            part, line = file.readline(LONGEST_LINE), None
             size += len(part)
         yield line, size
 
@@ -66,9 +83,9 @@ def _foreign(event: Event) -> Event:
     return event
 
 
-def _event(line: bytes | None, stem: str, number: int, space: str | None) -> Event:
+def _event(line: bytes | None, stem: str | None, number: int, space: str | None) -> Event:
     if line is None:
-        raise Poison(f"the line is longer than {2 * MAX_RECORD_BYTES:,} bytes")
+        raise Poison(f"the line is longer than {LONGEST_LINE:,} bytes")
     try:
         data = orjson.loads(line)
     except orjson.JSONDecodeError as error:
@@ -83,8 +100,9 @@ def _event(line: bytes | None, stem: str, number: int, space: str | None) -> Eve
     where = data.get("space", space)
     if where is None:
         raise Poison("is missing; name it in the line or with --space", "space")
-    if "time" not in data:
-        raise Poison("is missing", "time")
+    for field in ("time",) if stem is not None else ("time", "conversation", "message_id"):
+        if field not in data:
+            raise Poison("is missing", field)
     message = {
         "conversation": conversation,
         "message_id": data.get("message_id", f"{conversation}:{number}"),

@@ -42,6 +42,7 @@ class IngestInterruptedError(RetryLater):
             f"{error}; {done.records:,} records of the file are safely in the log, "
             "and the same command takes up the rest: records have the same ids again, so none counts twice"
         )
+        self.away = error
         self.done = done
 
 

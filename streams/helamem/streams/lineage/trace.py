@@ -9,7 +9,7 @@ import msgspec
 
 from helamem.processors.hebbian.decay import CAP
 from helamem.processors.lineage.contributions import Contribution
-from helamem.schemas.errors import BadInput
+from helamem.schemas.errors import BadInput, NotFound
 from helamem.schemas.events import (
     ConversationMessage,
     HubFormed,
@@ -61,7 +61,8 @@ async def trace(reader: LogReader, event_id: str, *, space: str | None = None) -
         space: Its space, where it is known: one partition of each topic is read instead of all.
 
     Raises:
-        BadInput: There is no such event, or events of several spaces have this id.
+        NotFound: There is no such event.
+        BadInput: Events of several spaces have this id.
     """
     places = [
         one
@@ -72,7 +73,7 @@ async def trace(reader: LogReader, event_id: str, *, space: str | None = None) -
     ]
     spaces = sorted({one.event.space for one in places})
     if not places:
-        raise BadInput(f"the log has no event {event_id}{f' in {space}' if space else ''}; check the id")
+        raise NotFound(f"the log has no event {event_id}{f' in {space}' if space else ''}; check the id")
     if len(spaces) > 1:
         raise BadInput(f"{', '.join(spaces)} each have an event {event_id}; name one with --space")
     first = next((one for one in places if not reader.is_put_aside(one.partition, one.offset)), places[0])

@@ -12,7 +12,7 @@ from msgspec import UNSET
 
 from helamem.processors.encoding.content import statement_id
 from helamem.processors.lineage.contributions import HubMoment
-from helamem.schemas.errors import BadInput
+from helamem.schemas.errors import BadInput, NotFound
 from helamem.schemas.events import (
     HubFormed,
     KnowledgeDistilled,
@@ -51,7 +51,7 @@ async def why(reader: LogReader, id_: str, *, space: str | None = None, as_of_ms
             are those at the moment of its hub.
 
     Raises:
-        BadInput: The log has neither a fact nor a memory of this id.
+        NotFound: The log has neither a fact nor a memory of this id.
     """
     async for one in reader.events(FACTS, space, naming=id_):
         data = one.event.data
@@ -60,7 +60,7 @@ async def why(reader: LogReader, id_: str, *, space: str | None = None, as_of_ms
     async for one in reader.events(CONVERSATIONS, space):
         if message_of(one) == id_:
             return await _memory(reader, one.event.space, id_, as_of_ms)
-    raise BadInput(
+    raise NotFound(
         f"the log has neither a fact nor a memory {id_}{f' in {space}' if space else ''}; "
         "see: helamem facts, or helamem recall for memories"
     )
@@ -79,7 +79,8 @@ async def why_edge(
         as_of_ms: Time by which the weight has faded; None is its last touch.
 
     Raises:
-        BadInput: They are not two memories of one space, or nothing ever linked them.
+        BadInput: They are one memory.
+        NotFound: They are not two memories of one space, or nothing ever linked them.
     """
     if one == other:
         raise BadInput(f"{one} was named twice; an edge lies between two memories")
@@ -87,7 +88,7 @@ async def why_edge(
     memories = await said(reader, space, (one, other))
     for id_ in (one, other):
         if id_ not in memories:
-            raise BadInput(f"the log has no memory {id_} in {space}; see: helamem edges --space {space}")
+            raise NotFound(f"the log has no memory {id_} in {space}; see: helamem edges --space {space}")
     refolded = await refold(reader, space, (one, other))
     found = [
         node
@@ -99,7 +100,7 @@ async def why_edge(
     if memories[one].previous == other or memories[other].previous == one:
         found.append(temporal_edge(one, other))
     if not found:
-        raise BadInput(f"no edge was ever made between {one} and {other}; see: helamem edges --space {space}")
+        raise NotFound(f"no edge was ever made between {one} and {other}; see: helamem edges --space {space}")
     top = Node(
         kind="pair",
         id=f"{one} {other}",
@@ -130,7 +131,7 @@ async def _space_of(reader: LogReader, memory: str) -> str:
     async for one in reader.events(CONVERSATIONS, None):
         if message_of(one) == memory:
             return one.event.space
-    raise BadInput(f"the log has no memory {memory}; see: helamem edges")
+    raise NotFound(f"the log has no memory {memory}; see: helamem edges")
 
 
 async def _memory(reader: LogReader, space: str, id_: str, as_of_ms: int | None) -> Lineage:

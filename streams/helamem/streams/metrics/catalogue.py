@@ -33,6 +33,9 @@ LABELS: dict[str, str] = {
     "side": "of a call of the model that distils: in (instructions and messages) or out (the answer)",
     "rule": "of evidence, which a model's statement breaks: unknown-evidence, speaker, relative-date, date, name, "
     "number or words; docs/distillation.md says what each asks for",
+    "method": "of HTTP; other for any that is none",
+    "route": "path template of an endpoint, such as /v1/spaces/{tenant}/{name}/recall; none for other paths",
+    "status": "class of an answer's status: 2xx, 4xx or 5xx",
     "version": "of helamem",
 }
 """Every label, and what bounds its values."""
@@ -431,6 +434,23 @@ UNACKNOWLEDGED = Metric(
     "nobody was told that they are safe.",
     action="High for long: the disk or Kafka's replicas take their time; see the time of appends.",
 )
+HTTP_REQUESTS = Metric(
+    name="helamem_http_requests_total",
+    kind="counter",
+    unit="count",
+    labels=("method", "route", "status"),
+    meaning="Requests that a gateway answered.",
+    action="5xx: look at its log, at the store and at the log. 4xx of one kind for long: a client is at fault.",
+)
+HTTP_SECONDS = Metric(
+    name="helamem_http_request_seconds",
+    kind="histogram",
+    unit="seconds",
+    labels=("method", "route"),
+    buckets=_FAST,
+    meaning="Time of one request in a gateway, until its answer was given to the connection.",
+    action="Rising for recalls: see the time of recalls. For messages: see the time of appends.",
+)
 REBALANCES = Metric(
     name="helamem_rebalances_total",
     kind="counter",
@@ -680,6 +700,8 @@ OURS: tuple[Metric, ...] = (
     APPEND_SECONDS,
     APPENDED,
     UNACKNOWLEDGED,
+    HTTP_REQUESTS,
+    HTTP_SECONDS,
     LOG_ERRORS,
     REBALANCES,
     PARTITIONS_HELD,

@@ -18,6 +18,8 @@ from helamem.schemas.errors import BadInput
 from helamem.streams.metrics import catalogue as c
 from helamem.streams.metrics.registry import Metrics
 
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+"""Of Prometheus' text format."""
 PATHS = ("/metrics", "/live", "/ready")
 LIVE_S = 60.0
 """How long the event loop may be busy without a break; optimising a large store takes seconds."""
@@ -135,7 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
         path, health = self.path.partition("?")[0], self.server.health
         if path == "/metrics":
             on_read = health.on_read  # whoever waits from now on wants what is newer than this
-            self._answer(HTTPStatus.OK, self.server.metrics.text(), CONTENT_TYPE_LATEST)
+            self._answer(HTTPStatus.OK, self.server.metrics.text(), CONTENT_TYPE)
             on_read()
         elif path in PATHS:
             well = health.live if path == "/live" else health.ready

@@ -1,0 +1,164 @@
+"""`helamem up` and `helamem gateway`: a home, over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from helamem.schemas.errors import BadInput
+from helamem.streams.backoff import Stopped
+from helamem.streams.cli.commands import DEFAULT_HOME, HomeOption, JsonOption, add
+from helamem.streams.cli.metrics import LOOPBACK, MetricsHostOption, MetricsOption, measuring
+from helamem.streams.cli.output import Waiting, log_from_now, say, show, table
+from helamem.streams.cli.session import opened, report
+
+if TYPE_CHECKING:  # it imports the engine
+    from helamem.streams.instance import Instance
+    from helamem.streams.pump import Progress
+
+PORT = 8420
+_NEEDED = ("fastapi", "uvicorn")
+
+HostOption = Annotated[
+    str, typer.Option("--host", help="Address to answer at; beyond loopback it takes keys: helamem keys add.")
+]
+PortOption = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to answer at; 0 takes a free one.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    add(app, "up", up, "helamem up --home /var/lib/helamem")
+    add(app, "gateway", gateway, "helamem gateway --port 8420")
+
+
+def up(
+    *,
+    host: HostOption = LOOPBACK,
+    port: PortOption = PORT,
+    metrics: MetricsOption = None,
+    metrics_host: MetricsHostOption = LOOPBACK,
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
+) -> None:
+    """Answer HTTP for a home, and process its log as it grows, until Ctrl-C or SIGTERM: all that one machine needs.
+
+    The home is made where there is none. Without keys only this machine may ask. GET /openapi.json says what.
+    """
+    _run(home, host, port, (metrics, metrics_host), follows=True, as_json=json)
+
+
+def gateway(
+    *,
+    host: HostOption = LOOPBACK,
+    port: PortOption = PORT,
+    metrics: MetricsOption = None,
+    metrics_host: MetricsHostOption = LOOPBACK,
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
+) -> None:
+    """Answer HTTP for a home without processing its log: what is appended waits for `up` or `run`.
+
+    It recalls what is processed already. While it runs nobody else can write this home.
+    """
+    _run(home, host, port, (metrics, metrics_host), follows=False, as_json=json)
+
+
+def _run(home: Path, host: str, port: int, metrics: tuple[int | None, str], *, follows: bool, as_json: bool) -> None:
+    if missing := [name for name in _NEEDED if find_spec(name) is None]:
+        raise BadInput(f"answering HTTP needs {missing[0]}; install it with: pip install 'helamem[gateway]'")
+    log_from_now()
+    counts = asyncio.run(_serve(home, host, port, metrics, follows=follows))
+    report(counts)
+    rows = sorted(counts.items())
+    show(
+        {"counts": dict(rows)},
+        lambda console: console.print(table(str(home), ("what", "count"), rows, right=("count",))),
+        as_json=as_json,
+    )
+
+
+async def _serve(home: Path, host: str, port: int, metrics: tuple[int | None, str], *, follows: bool) -> Counter[str]:
+    from helamem.streams.gateway.app import build_app  # noqa: PLC0415 - it imports the engine and FastAPI
+    from helamem.streams.gateway.keys import Keys  # noqa: PLC0415 - likewise
+    from helamem.streams.gateway.server import (  # noqa: PLC0415 - likewise
+        address_of,
+        check_binding,
+        is_loopback,
+        listening,
+        server_of,
+    )
+    from helamem.streams.gateway.service import Service  # noqa: PLC0415 - likewise
+    from helamem.streams.metrics import Metrics  # noqa: PLC0415 - it imports arrays
+    from helamem.streams.metrics.server import Health  # noqa: PLC0415 - likewise
+
+    keys, waiting = Keys(home), Waiting()
+    check_binding(host, keys)
+    async with measuring(*metrics) as measured:
+        counted = measured.metrics or Metrics()
+        with listening(host, port) as listener:
+            async with opened(home, create=follows, on_retry=waiting.note, metrics=counted) as session:
+                instance, health = session.memory.instance, Health(counted)
+                service = Service(
+                    session.memory,
+                    keys=keys,
+                    metrics=counted,
+                    health=health,
+                    open_door=is_loopback(host),
+                    follows=follows,
+                )
+                server = server_of(build_app(service))
+
+                def set_ready(*, ready: bool) -> None:
+                    health.set_ready(ready)
+                    measured.set_ready(ready)
+
+                def stop() -> None:
+                    service.ending.set()
+                    server.should_exit = True
+                    set_ready(ready=False)
+
+                _stop_at_signals(stop)
+                set_ready(ready=True)
+                address = address_of(listener)
+                anybody = "" if keys.made() else "; there are no keys, so anybody on this machine may ask"
+                say(f"answering for {home} at {address}{anybody}; stop with Ctrl-C or SIGTERM")
+                try:
+                    async with asyncio.TaskGroup() as tasks:
+                        beating = tasks.create_task(health.beat())
+                        following = tasks.create_task(_follow(instance, waiting)) if follows else None
+                        await server.serve(sockets=[listener])
+                        instance.stop()
+                        if following is not None:
+                            await following
+                        beating.cancel()
+                except BaseExceptionGroup as group:
+                    raise group.exceptions[0] from None
+                return Counter(instance.counts)
+
+
+async def _follow(instance: Instance, waiting: Waiting) -> None:
+    def on_progress(_: Progress) -> None:
+        waiting.over()
+
+    with suppress(Stopped):
+        await instance.follow(on_progress)
+
+
+def _stop_at_signals(stop: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+
+    def once() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)  # the second one does not wait
+        stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, once)

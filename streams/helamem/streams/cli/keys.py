@@ -1,0 +1,125 @@
+"""`helamem keys`: who may ask a gateway, and what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+from rich.console import Console
+
+from helamem.schemas.times import format_ms
+from helamem.streams.cli.commands import DEFAULT_HOME, HomeOption, JsonOption, add
+from helamem.streams.cli.output import show, table
+from helamem.streams.home import Home, wall_clock_ms
+
+if TYPE_CHECKING:
+    from helamem.streams.gateway.keys import ApiKey
+    from helamem.streams.gateway.rights import Right
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(
+        name="keys", help="Make, list and revoke the API keys of a home's gateway.", no_args_is_help=True
+    )
+    add(group, "add", add_key, "helamem keys add --tenant acme --rights append,recall")
+    add(group, "list", list_keys, "helamem keys list")
+    add(group, "revoke", revoke, "helamem keys revoke KEY_ID")
+    app.add_typer(group)
+
+
+def add_key(
+    *,
+    tenant: Annotated[
+        str,
+        typer.Option("--tenant", help="Whose spaces: the part of their names before the slash.", show_default=False),
+    ],
+    rights: Annotated[
+        str,
+        typer.Option("--rights", help="What it may do, separated by commas: append, recall, audit, erase, admin."),
+    ] = "append,recall",
+    spaces: Annotated[
+        str,
+        typer.Option("--spaces", help="Which spaces: patterns for the part behind the slash, separated by commas."),
+    ] = "*",
+    note: Annotated[str, typer.Option("--note", help="What it is for, for whoever lists the keys.")] = "",
+    rate: Annotated[
+        float | None, typer.Option("--rate", help="Most requests a second.", show_default="no bound")
+    ] = None,
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
+) -> None:
+    """Make a key and print it; it is kept as a hash alone, so it is shown this once.
+
+    A gateway that runs takes it at once. The home is made where there is none.
+    """
+    from helamem.streams.gateway.keys import Keys  # noqa: PLC0415 - not every command needs it
+
+    if not (home / "home.json").exists():
+        Home.open(home).close()
+    key, text = Keys(home).add(
+        tenant=tenant,
+        spaces=_words(spaces),
+        rights=cast("tuple[Right, ...]", _words(rights)),
+        note=note,
+        per_s=rate,
+        clock=wall_clock_ms,
+    )
+    answer = {"key": text, **_described(key)}
+    show(answer, lambda console: console.print(text, soft_wrap=True), as_json=json)
+
+
+def list_keys(*, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
+    """List the keys, revoked ones included."""
+    keys = [_described(key) for key in _keys(home)]
+    columns = ("id", "tenant", "spaces", "rights", "per_s", "created", "revoked", "note")
+    rows = [
+        tuple(", ".join(cell) if isinstance(cell, list) else cell or "" for cell in (key[name] for name in columns))
+        for key in keys
+    ]
+
+    def people(console: Console) -> None:
+        console.print(table(str(home), columns, rows))
+
+    show({"keys": keys}, people, as_json=json)
+
+
+def revoke(
+    *,
+    key_id: Annotated[
+        str, typer.Argument(metavar="KEY_ID", help="The key's id, as list prints it.", show_default=False)
+    ],
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
+) -> None:
+    """Have a key open nothing any more; a gateway that runs refuses it at once."""
+    from helamem.streams.gateway.keys import Keys  # noqa: PLC0415 - not every command needs it
+
+    Home.look(home)
+    found = Keys(home).revoke(key_id, wall_clock_ms)
+    show(_described(found), lambda console: console.print(f"revoked {found.id}"), as_json=json)
+
+
+def _keys(home: Path) -> list[ApiKey]:
+    from helamem.streams.gateway.keys import Keys  # noqa: PLC0415 - not every command needs it
+
+    Home.look(home)
+    return Keys(home).all()
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _described(key: ApiKey) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "tenant": key.tenant,
+        "spaces": [*key.spaces],
+        "rights": [*key.rights],
+        "per_s": key.per_s,
+        "note": key.note,
+        "created": format_ms(key.created_ms),
+        "revoked": None if key.revoked_ms is None else format_ms(key.revoked_ms),
+    }

@@ -1,0 +1,53 @@
+"""Who asks, and what they may."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from starlette.requests import Request
+
+from helamem.streams.gateway.keys import ApiKey
+from helamem.streams.gateway.problems import Problem
+from helamem.streams.gateway.rights import Right
+
+SCOPE = "helamem.caller"
+
+
+class Caller(Struct, frozen=True, kw_only=True):
+    """Somebody who asks."""
+
+    key: ApiKey | None
+    """None is the owner of the home, or anybody where no keys are asked for: they may do everything."""
+
+    def check(self, right: Right) -> None:
+        """Refuse whoever lacks a right.
+
+        Raises:
+            Problem: Of status 403.
+        """
+        if self.key is not None and right not in self.key.rights:
+            raise Problem(
+                403,
+                "forbidden",
+                f"this needs a key with the right {right}, and the one shown has {', '.join(self.key.rights)}; "
+                f"make one with: helamem keys add --rights {right}",
+            )
+
+    def check_space(self, space: str) -> None:
+        """Refuse whoever has no business in a space, whether there is one or not.
+
+        Raises:
+            Problem: Of status 403.
+        """
+        if not self.covers(space):
+            raise Problem(403, "forbidden", f"the key shown is not for {space}; show one that is")
+
+    def covers(self, space: str) -> bool:
+        """Return whether a space is theirs."""
+        return self.key is None or self.key.covers(space)
+
+
+def caller_of(request: Request) -> Caller:
+    """Return who asks; the door has looked."""
+    caller = request.scope[SCOPE]
+    assert isinstance(caller, Caller)
+    return caller

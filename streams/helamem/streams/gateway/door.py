@@ -1,0 +1,186 @@
+"""The door: who comes in, with how much, how often; what each request came to is counted and logged here.
+
+It stands before the application, so nothing of a request is read before its sender is known.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Mapping
+
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from helamem.schemas.errors import HelamemError
+from helamem.streams.gateway.callers import SCOPE, Caller
+from helamem.streams.gateway.problems import Problem, failed, problem_of
+from helamem.streams.gateway.rights import NEEDED
+from helamem.streams.gateway.service import Service
+from helamem.streams.metrics import catalogue as c
+
+MOST_BODY_BYTES = 8 * 2**20
+"""Of a body that is read whole."""
+STREAMS = frozenset({"/v1/messages/stream"})
+"""Paths whose bodies are read line by line and may be of any length."""
+_HEADERS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+_OPEN = frozenset(path for (_, path), right in NEEDED.items() if right is None)
+_LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_ELSEWHERE = "none"
+"""What stands for the route of a path that there is none for."""
+_log = logging.getLogger(__name__)
+
+
+class Door:
+    """An ASGI application around another one.
+
+    Args:
+        app: What is behind it; routes leave their path template in `scope["helamem.route"]`.
+        service: What endpoints share.
+    """
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self._app = app
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request in, or say why not."""
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
+            return
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        await _Visit(self._app, self._service, scope).answer(receive, send)
+
+
+class _Visit:
+    """One request."""
+
+    def __init__(self, app: ASGIApp, service: Service, scope: Scope) -> None:
+        self._app = app
+        self._service = service
+        self._scope = scope
+        self._begin_s = time.perf_counter()
+        self._status = 0
+        self._read_bytes = 0
+
+    async def answer(self, receive: Receive, send: Send) -> None:
+        async def noting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._status = message["status"]
+                message["headers"] = [*message.get("headers", []), *_HEADERS]
+            await send(message)
+
+        async def counting() -> Message:
+            message = await receive()
+            self._read_bytes += len(message.get("body", b""))
+            if self._read_bytes > MOST_BODY_BYTES and self._scope["path"] not in STREAMS:
+                raise _too_large()
+            return message
+
+        try:
+            self._let_in(Headers(scope=self._scope))
+            await self._app(self._scope, counting, noting)
+        except Exception as error:  # noqa: BLE001 - whatever it is, whoever asked is told something
+            problem = _problem(error)
+            if not self._status:
+                await problem.response()(self._scope, receive, noting)
+        finally:
+            self._note()
+
+    def _let_in(self, headers: Headers) -> None:
+        """Look who it is and whether they may come in.
+
+        Raises:
+            Problem: They may not.
+        """
+        _check_origin(headers)
+        length = headers.get("content-length", "0")
+        if not (length.isascii() and length.isdigit()):
+            raise Problem(400, "bad-request", "the header Content-Length is no number of bytes; mend it")
+        if int(length) > MOST_BODY_BYTES and self._scope["path"] not in STREAMS:
+            raise _too_large()
+        self._scope[SCOPE] = self._caller(headers)
+
+    def _caller(self, headers: Headers) -> Caller:
+        keys = self._service.keys
+        if self._service.open_door and not keys.made():
+            _check_host(headers)
+            return Caller(key=None)
+        if self._scope["path"] in _OPEN:
+            return Caller(key=None)
+        kind, _, shown = headers.get("authorization", "").partition(" ")
+        key = keys.find(shown.strip()) if kind.lower() == "bearer" else None
+        if key is None:
+            raise Problem(
+                401,
+                "unauthorized",
+                "this needs a key that is in force; send one as `Authorization: Bearer KEY`, and make one with: "
+                "helamem keys add",
+                headers={"WWW-Authenticate": 'Bearer realm="helamem"'},
+            )
+        if wait_s := keys.wait_s(key):
+            raise Problem(
+                429,
+                "too-many-requests",
+                f"the key {key.id} may ask {key.per_s:g} times a second; wait and ask again",
+                headers={"Retry-After": str(int(wait_s) + 1)},
+            )
+        return Caller(key=key)
+
+    def _note(self) -> None:
+        """Count the request and log what it came to: neither its query nor anything that somebody wrote."""
+        seconds = time.perf_counter() - self._begin_s
+        method = self._scope["method"] if self._scope["method"] in _METHODS else "other"
+        route: str = self._scope.get("helamem.route", _ELSEWHERE)
+        status = f"{self._status // 100}xx"
+        self._service.metrics.add(c.HTTP_REQUESTS, method=method, route=route, status=status)
+        self._service.metrics.observe(c.HTTP_SECONDS, seconds, method=method, route=route)
+        if not _log.isEnabledFor(logging.DEBUG):
+            return
+        caller = self._scope.get(SCOPE)
+        _log.debug(
+            "answered",
+            extra={
+                "method": method,
+                "route": route,
+                "status": self._status,
+                "ms": round(seconds * 1000, 2),
+                "key": caller.key.id if isinstance(caller, Caller) and caller.key is not None else None,
+            },
+        )
+
+
+def _problem(error: Exception) -> Problem:
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, ClientDisconnect):
+        return Problem(400, "bad-request", "the request ended before its body did; send it again")
+    return problem_of(error) if isinstance(error, HelamemError) else failed(error)
+
+
+def _check_origin(headers: Mapping[str, str]) -> None:
+    """Refuse pages of other origins; browsers say whose page asks."""
+    origin = headers.get("origin")
+    if origin is not None and origin.partition("://")[2] != headers.get("host"):
+        raise Problem(403, "forbidden", "pages of other origins may not ask; ask from a server or from this one's page")
+
+
+def _check_host(headers: Mapping[str, str]) -> None:
+    """Refuse who came by a name that another's DNS led here: without keys, the address is all that protects."""
+    if not _LOOPBACK.fullmatch(headers.get("host", "")):
+        raise Problem(
+            403, "forbidden", "without keys only this machine may ask, by the name localhost; or: helamem keys add"
+        )
+
+
+def _too_large() -> Problem:
+    return Problem(
+        413,
+        "too-large",
+        f"the body is larger than {MOST_BODY_BYTES:,} bytes; send less at a time, or use /v1/messages/stream",
+    )

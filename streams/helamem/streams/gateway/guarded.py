@@ -1,0 +1,47 @@
+"""`GuardedRoute`: a route that asks the one table what its caller needs, before anything of the body is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import Response
+
+from helamem.streams.gateway.callers import caller_of
+from helamem.streams.gateway.problems import Problem
+from helamem.streams.gateway.rights import NEEDED
+
+ROUTE = "helamem.route"
+"""Where in the scope a route leaves its path template."""
+
+
+class GuardedRoute(APIRoute):
+    """Refuses whoever lacks its right, or has no business in the space that its path names."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers; a route that is not in the table is not made."""
+        answer = super().get_route_handler()
+        method = "".join(self.methods or ())
+        path, right, takes_json = self.path, NEEDED[method, self.path], self.body_field is not None
+
+        async def guarded(request: Request) -> Response:
+            request.scope[ROUTE] = path
+            if right is not None:
+                caller = caller_of(request)
+                caller.check(right)
+                if "tenant" in request.path_params:
+                    caller.check_space(f"{request.path_params['tenant']}/{request.path_params['name']}")
+            if takes_json and not _is_json(request.headers.get("content-type", "")):
+                raise Problem(
+                    415, "not-json", "the body must be application/json; set the header Content-Type to what it is"
+                )
+            return await answer(request)
+
+        return guarded
+
+
+def _is_json(content_type: str) -> bool:
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))

@@ -1,0 +1,195 @@
+"""API keys: a file of the home that holds their hashes, and what each of them may do."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from helamem.schemas.errors import BadInput, ConfigurationError, NotFound
+from helamem.streams.gateway.rates import TokenBucket
+from helamem.streams.gateway.rights import RIGHTS, Right
+from helamem.streams.sealing.files import write_secret
+
+FILE = "api-keys.json"
+"""The file in a home."""
+_PREFIX = "helamem"
+_SECRET_BYTES = 32
+"""So long that a plain hash hides it: there is nothing to guess."""
+_TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_PATTERN = re.compile(r"[A-Za-z0-9_.:@*?\[\]!-]{1,128}")
+
+
+class ApiKey(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One key, without its secret."""
+
+    id: str
+    sha256: str
+    """Of the whole key, in hexadecimal."""
+    tenant: str
+    spaces: tuple[str, ...] = ("*",)
+    """Patterns for the part of a space's name behind the slash."""
+    rights: tuple[Right, ...]
+    note: str = ""
+    per_s: Annotated[float, Meta(gt=0)] | None = None
+    """Requests a second, or None for no bound."""
+    created_ms: int
+    revoked_ms: int | None = None
+
+    def covers(self, space: str) -> bool:
+        """Return whether a space is one of the key's."""
+        tenant, _, name = space.partition("/")
+        return tenant == self.tenant and any(fnmatchcase(name, pattern) for pattern in self.spaces)
+
+
+class _File(Struct, frozen=True, kw_only=True):
+    keys: tuple[ApiKey, ...] = ()
+
+
+class Keys:
+    """The keys of a home, read again whenever their file changes.
+
+    Args:
+        home: The home's directory.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._path = home / FILE
+        self._read_as: tuple[int, int, int] | None = None
+        self._keys: dict[str, ApiKey] = {}
+        self._buckets: dict[str, tuple[float, TokenBucket]] = {}
+
+    def made(self) -> bool:
+        """Return whether there are keys, revoked ones included: who revokes the last one does not open the door."""
+        self._refresh()
+        return bool(self._keys)
+
+    def all(self) -> list[ApiKey]:
+        """Return every key in the order in which they were added, revoked ones included."""
+        self._refresh()
+        return list(self._keys.values())
+
+    def find(self, text: str) -> ApiKey | None:
+        """Return the key that somebody shows, or None where it is none or was revoked."""
+        self._refresh()
+        prefix, _, rest = text.partition("_")
+        found = self._keys.get(rest.partition("_")[0])
+        shown = _hash(text)
+        if found is None or prefix != _PREFIX or not hmac.compare_digest(shown, found.sha256):
+            return None
+        return None if found.revoked_ms is not None else found
+
+    def wait_s(self, key: ApiKey) -> float:
+        """Count a request of a key and return 0, or after how many seconds it may ask."""
+        if key.per_s is None:
+            return 0.0
+        kept = self._buckets.get(key.id)
+        if kept is None or kept[0] != key.per_s:
+            kept = self._buckets[key.id] = (key.per_s, TokenBucket(key.per_s, max(1.0, key.per_s)))
+        return kept[1].take()
+
+    def add(
+        self,
+        *,
+        tenant: str,
+        spaces: tuple[str, ...],
+        rights: tuple[Right, ...],
+        note: str,
+        per_s: float | None,
+        clock: Callable[[], int],
+    ) -> tuple[ApiKey, str]:
+        """Make a key and return it with its text, which is kept nowhere.
+
+        Raises:
+            BadInput: There can be no such tenant, pattern, right or rate.
+        """
+        if not _TENANT.fullmatch(tenant):
+            raise BadInput(f"{tenant!r} is no tenant; it is the part of a space's name before the slash, like acme")
+        for pattern in spaces:
+            if not _PATTERN.fullmatch(pattern):
+                raise BadInput(
+                    f"{pattern!r} is no pattern for spaces; it is for the part behind the slash, like mira or team-*"
+                )
+        if unknown := [right for right in rights if right not in RIGHTS]:
+            raise BadInput(f"there is no right {unknown[0]!r}; the rights are {', '.join(RIGHTS)}")
+        if not rights:
+            raise BadInput(f"a key without rights opens nothing; name some of {', '.join(RIGHTS)}")
+        if per_s is not None and not per_s > 0:
+            raise BadInput("a key that may ask nothing opens nothing; name a rate above 0")
+        id_ = secrets.token_hex(6)
+        text = f"{_PREFIX}_{id_}_{secrets.token_urlsafe(_SECRET_BYTES)}"
+        key = ApiKey(
+            id=id_,
+            sha256=_hash(text),
+            tenant=tenant,
+            spaces=spaces,
+            rights=rights,
+            note=note,
+            per_s=per_s,
+            created_ms=clock(),
+        )
+        with self._changing() as keys:
+            keys[id_] = key
+        return key, text
+
+    def revoke(self, id_: str, clock: Callable[[], int]) -> ApiKey:
+        """Have a key open nothing any more; a second time changes nothing.
+
+        Raises:
+            NotFound: There is no such key.
+        """
+        with self._changing() as keys:
+            found = keys.get(id_)
+            if found is None:
+                raise NotFound(f"there is no key {id_}; see: helamem keys list")
+            if found.revoked_ms is None:
+                keys[id_] = msgspec.structs.replace(found, revoked_ms=clock())
+            return keys[id_]
+
+    @contextmanager
+    def _changing(self) -> Iterator[dict[str, ApiKey]]:
+        """Give all keys to change, and write them; two who change them wait for each other."""
+        lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._refresh()
+            keys = dict(self._keys)
+            yield keys
+            if keys != self._keys:
+                written = msgspec.json.encode(_File(keys=tuple(keys.values())))
+                write_secret(self._path, msgspec.json.format(written) + b"\n")
+        finally:
+            os.close(lock)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Read the file where it is another one than last time."""
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            self._read_as, self._keys = None, {}
+            return
+        as_found = found.st_ino, found.st_mtime_ns, found.st_size
+        if as_found == self._read_as:
+            return
+        try:
+            read = msgspec.json.decode(self._path.read_bytes(), type=_File)
+        except msgspec.DecodeError as error:
+            raise ConfigurationError(f"{self._path} is damaged ({error}); restore it from a copy") from None
+        self._keys = {key.id: key for key in read.keys}
+        self._read_as = as_found
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

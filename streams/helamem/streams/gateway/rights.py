@@ -1,0 +1,30 @@
+"""Who may do what: the one table of what each endpoint needs."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+Right = Literal["append", "recall", "audit", "erase", "admin"]
+RIGHTS: tuple[Right, ...] = get_args(Right)
+
+_SPACE = "/v1/spaces/{tenant}/{name}"
+
+NEEDED: dict[tuple[str, str], Right | None] = {
+    ("GET", "/live"): None,
+    ("GET", "/ready"): None,
+    ("GET", "/openapi.json"): None,
+    ("GET", "/metrics"): "admin",
+    ("POST", "/v1/messages/stream"): "append",
+    ("POST", "/v1/recall"): "recall",
+    ("GET", "/v1/spaces"): "recall",
+    ("GET", _SPACE): "recall",
+    ("POST", f"{_SPACE}/messages"): "append",
+    ("POST", f"{_SPACE}/messages/batch"): "append",
+    ("POST", f"{_SPACE}/recall"): "recall",
+    ("POST", f"{_SPACE}/reinforce"): "recall",
+    ("GET", f"{_SPACE}/facts"): "recall",
+    ("GET", f"{_SPACE}/profile"): "recall",
+    ("GET", f"{_SPACE}/memories/{{memory_id}}"): "recall",
+    ("GET", f"{_SPACE}/memories/{{memory_id}}/neighbours"): "recall",
+}
+"""By method and path template: the right that a key needs for it; None asks for no key."""

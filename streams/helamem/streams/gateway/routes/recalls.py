@@ -1,0 +1,68 @@
+"""Questions, and what of their answers was useful."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+
+from helamem.streams.async_memory import AsyncMemory, Recalled
+from helamem.streams.gateway.answers import RecallOut, RecallsOut, ReinforcedOut
+from helamem.streams.gateway.callers import caller_of
+from helamem.streams.gateway.fields import IdempotencyKey, NamePath, TenantPath
+from helamem.streams.gateway.requests import RecallIn, RecallsIn, ReinforceIn
+from helamem.streams.gateway.service import service_of
+
+
+def register(router: APIRouter) -> None:
+    """Add the endpoints."""
+    router.post("/v1/spaces/{tenant}/{name}/recall", summary="Ask a space a question")(recall)
+    router.post("/v1/recall", summary="Ask several spaces a question")(recall_several)
+    router.post("/v1/spaces/{tenant}/{name}/reinforce", summary="Say which results were useful")(reinforce)
+
+
+async def recall(request: Request, tenant: TenantPath, name: NamePath, asked: RecallIn) -> RecallOut:
+    """Return what a space knows about a question, best first, facts last, and why each result is there.
+
+    A space that there is not yet knows nothing.
+    """
+    with service_of(request).memory() as memory:
+        return RecallOut.of(await _recall(memory, f"{tenant}/{name}", asked))
+
+
+async def recall_several(request: Request, asked: RecallsIn) -> RecallsOut:
+    """Return what each of several spaces knows; each recall is an event of its own."""
+    caller = caller_of(request)
+    spaces = list(dict.fromkeys(asked.spaces))
+    for space in spaces:
+        caller.check_space(space)
+    with service_of(request).memory() as memory:
+        return RecallsOut(recalls=[RecallOut.of(await _recall(memory, space, asked)) for space in spaces])
+
+
+async def reinforce(
+    request: Request, tenant: TenantPath, name: NamePath, useful: ReinforceIn, idempotency_key: IdempotencyKey = None
+) -> ReinforcedOut:
+    """Say which memories of a recall were useful; the links between them gain the full weight.
+
+    With an Idempotency-Key a retry strengthens once.
+    """
+    with service_of(request).memory() as memory:
+        await memory.reinforce(
+            useful.recall_id, useful.memory_ids, space=f"{tenant}/{name}", idempotency_key=idempotency_key
+        )
+    return ReinforcedOut(recall_id=useful.recall_id, reinforced=useful.memory_ids)
+
+
+async def _recall(memory: AsyncMemory, space: str, asked: RecallIn) -> Recalled:
+    return await memory.recall(
+        space,
+        asked.query,
+        k=asked.k,
+        m=asked.m,
+        facts=asked.facts,
+        spreading=asked.spreading,
+        token_budget=asked.token_budget,
+        context=asked.context,
+        as_of=asked.as_of,
+        record=asked.record,
+    )

@@ -1,0 +1,98 @@
+"""Uvicorn around the application: where it listens, and how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import logging
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from helamem.schemas.errors import BadInput
+from helamem.streams.gateway.keys import Keys
+
+GRACE_S = 5
+"""How long requests that are being answered may take when the gateway stops."""
+_KEEP_ALIVE_S = 30
+_BACKLOG = 1024
+
+
+class Server(uvicorn.Server):
+    """A server that leaves signals to the command that runs it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take no signal."""
+        yield
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach what listens at an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def check_binding(host: str, keys: Keys) -> None:
+    """Refuse to let everybody in.
+
+    Raises:
+        BadInput: Others can reach the address, and there is no key.
+    """
+    if not is_loopback(host) and not any(key.revoked_ms is None for key in keys.all()):
+        raise BadInput(
+            f"others can reach {host}, and no key says who may ask; make one first with: helamem keys add --tenant "
+            "TENANT --rights append,recall"
+        )
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Args:
+        host: Address of this machine.
+        port: 0 takes any that is free.
+
+    Raises:
+        BadInput: The port cannot be had.
+    """
+    # The protocol is named: asyncio turns Nagle's algorithm off only then, and answers would wait 40 ms for it.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        why = error.strerror if isinstance(error, OSError) else "there is no such port"
+        raise BadInput(f"port {port} of {host} cannot be had: {why}; name another one with --port") from None
+    return listener
+
+
+def address_of(listener: socket.socket) -> str:
+    """Return where a socket is reached, as a URL."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def server_of(app: ASGIApp) -> Server:
+    """Return a server for an application, yet to be started; it logs nothing of requests."""
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    return Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+    )

@@ -1,0 +1,132 @@
+"""`helamem up`, `gateway` and `keys` as processes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from streams.cli.shell import Ran, ended, logged, run, start
+
+SPACE = "/v1/spaces/acme/mira"
+SAID = {"conversation": "c", "speaker": "Mira", "text": "I moved to Bergen.", "time": "2025-05-12T18:00:00Z"}
+WITHOUT = """
+import sys
+sys.modules["fastapi"] = None
+from importlib import util
+found = util.find_spec
+util.find_spec = lambda name: None if name == "fastapi" else found(name)
+from helamem.streams.cli import main
+main()
+"""
+
+
+@contextmanager
+def serving(command: str, home: Path, *options: object) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+    """Start a gateway; give its process, what it said first, and its address."""
+    process = start(command, "--home", home, "--port", 0, *options)
+    assert process.stderr is not None
+    said = logged(process.stderr.readline())
+    assert said.startswith(f"answering for {home} at http://"), said
+    try:
+        yield process, said, said.split(" at ")[1].split(";")[0]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_up_is_all_that_is_needed(home: Path) -> None:
+    """It makes a home, answers, processes, and ends in good order at a signal; nothing appended is lost."""
+    with serving("up", home) as (process, said, address), httpx.Client(base_url=address) as client:
+        assert "anybody on this machine may ask" in said
+        assert client.get("/live").text == "live\n"
+        assert client.get("/ready").status_code == 200
+        answer = client.post(f"{SPACE}/messages?wait=searchable", json=SAID)
+        assert (answer.status_code, answer.json()["searchable"]) == (201, True)
+        found = client.post(f"{SPACE}/recall", json={"query": "Where does Mira live?"}).json()
+        assert [hit["text"] for hit in found["results"]] == ["I moved to Bergen."]
+        process.send_signal(signal.SIGTERM)
+        ran = ended(process)
+        assert (ran.code, ran.err) == (0, "")
+        assert ran.json["counts"]["encoded"] == 1
+    assert run("spaces", "--home", home).json == {"spaces": {"acme/mira": 1}}
+
+
+@pytest.mark.slow
+def test_gateway_answers_and_processes_nothing(home: Path, chat: Path) -> None:
+    """What it takes in waits for somebody who does."""
+    run("ingest", chat, "--home", home)
+    with serving("gateway", home) as (process, _, address), httpx.Client(base_url=address) as client:
+        assert client.get("/v1/spaces").json()["spaces"] == [
+            {"space": "acme/mira", "memories": 4},
+            {"space": "acme/tom", "memories": 2},
+        ]
+        assert client.post(f"{SPACE}/messages", json=SAID).status_code == 201
+        assert client.get(SPACE).json()["memories"] == 4
+        process.send_signal(signal.SIGINT)
+        assert ended(process).code == 0
+    assert run("spaces", "--home", home).json["spaces"]["acme/mira"] == 5
+
+
+def test_an_address_beyond_this_machine_takes_keys(call: Callable[..., Ran], home: Path) -> None:
+    """Without one it is refused, with one sentence that says how to make one; a revoked one is none."""
+    key = call("keys", "add", "--tenant", "acme").json
+    assert call("keys", "revoke", key["id"]).json["revoked"]
+    ran = call("up", "--host", "0.0.0.0", "--port", 0)  # noqa: S104 - that it is refused is what is tested
+    assert (ran.code, ran.out) == (2, "")
+    assert "make one first with: helamem keys add" in ran.err
+    assert not (home / "log.sqlite").exists()
+
+
+@pytest.mark.slow
+def test_with_keys_it_answers_everywhere(home: Path) -> None:
+    """A key that is added while it runs opens at once; without one nothing opens."""
+    run("keys", "add", "--tenant", "other", "--home", home)
+    with serving("up", home, "--host", "0.0.0.0") as (_, said, address):  # noqa: S104 - with a key
+        assert "there are no keys" not in said
+        here = address.replace("0.0.0.0", "127.0.0.1")  # noqa: S104 - where to reach it
+        key = run("keys", "add", "--tenant", "acme", "--home", home).json["key"]
+        assert httpx.get(f"{here}/v1/spaces").status_code == 401
+        assert httpx.get(f"{here}/v1/spaces", headers={"Authorization": f"Bearer {key}"}).status_code == 200
+
+
+def test_a_port_that_is_taken_is_told(call: Callable[..., Ran], home: Path) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ran = call("up", "--port", taken.getsockname()[1])
+    assert (ran.code, ran.out) == (2, "")
+    assert "name another one with --port" in ran.err
+
+
+def test_without_its_extra_it_says_what_to_install(home: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, "up", "--home", str(home)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr == "helamem: answering HTTP needs fastapi; install it with: pip install 'helamem[gateway]'\n"
+
+
+def test_keys_are_listed_without_what_opens(call: Callable[..., Ran], home: Path) -> None:
+    """A key is shown when it is made and never again."""
+    made = call("keys", "add", "--tenant", "acme", "--spaces", "mira, team-*", "--rights", "recall", "--rate", 5).json
+    assert made["key"].startswith(f"helamem_{made['id']}_")
+    listed = call("keys", "list")
+    assert made["key"].rpartition("_")[2] not in listed.out
+    (only,) = listed.json["keys"]
+    assert (only["spaces"], only["rights"], only["per_s"]) == (["mira", "team-*"], ["recall"], 5.0)
+    assert json.loads((home / "home.json").read_text())
+
+
+def test_keys_of_no_home_are_not_listed(call: Callable[..., Ran]) -> None:
+    for arguments in (("list",), ("revoke", "an-id")):
+        ran = call("keys", *arguments)
+        assert ran.code == 2
+        assert "there is no helamem home" in ran.err

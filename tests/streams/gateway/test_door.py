@@ -1,0 +1,122 @@
+"""What the door refuses before anything is read, and what it notes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+
+import pytest
+
+from helamem.streams.gateway.door import MOST_BODY_BYTES
+from helamem.streams.metrics import catalogue as c
+from streams.gateway.asking import SPACE, Gateway, said
+
+JSON = {"Content-Type": "application/json"}
+
+
+async def large() -> AsyncIterator[bytes]:
+    """A body whose length nobody says."""
+    for _ in range(9):
+        yield b" " * 2**20
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told", "untold"])
+async def test_a_body_that_is_too_large_is_refused(gateway: Gateway, *, told: bool) -> None:
+    content = b" " * (MOST_BODY_BYTES + 1) if told else large()
+    answer = await gateway.client.post(f"{SPACE}/messages", content=content, headers=JSON)
+    assert answer.status_code == 413
+    assert "/v1/messages/stream" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "https://elsewhere.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://127.0.0.1:8420"}, 200),
+        ({"Host": "elsewhere.example"}, 403),
+        ({"Host": "localhost:8420"}, 200),
+        ({"Host": "[::1]:8420"}, 200),
+        ({"Host": ""}, 403),
+        ({"Host": "[::1"}, 403),
+        ({"Content-Length": "-1"}, 400),
+        ({"Content-Length": "²"}, 400),
+    ],
+)
+async def test_pages_of_others_and_false_names_are_refused(
+    gateway: Gateway, headers: dict[str, str], status: int
+) -> None:
+    """A browser may be led here by a page's script or by its name server; neither gets in."""
+    answer = await gateway.get("/v1/spaces", headers=[(k.encode(), v.encode()) for k, v in headers.items()])
+    assert answer.status_code == status
+
+
+async def test_no_answer_allows_other_origins(gateway: Gateway) -> None:
+    """CORS is closed: a preflight is refused, and no header says otherwise."""
+    answer = await gateway.client.options(
+        "/v1/spaces", headers={"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "GET"}
+    )
+    assert answer.status_code == 403
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+@pytest.mark.parametrize(("kind", "status"), [("text/plain", 415), ("", 415), ("application/json; charset=utf-8", 201)])
+async def test_a_body_says_that_it_is_json(gateway: Gateway, kind: str, status: int) -> None:
+    """What a form of another page could send is not taken for JSON."""
+    import json
+
+    answer = await gateway.client.post(f"{SPACE}/messages", content=json.dumps(said()), headers={"Content-Type": kind})
+    assert answer.status_code == status
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[]", b"null", b'{"text": NaN}'])
+async def test_what_is_no_json_is_told(gateway: Gateway, body: bytes) -> None:
+    answer = await gateway.client.post(f"{SPACE}/messages", content=body, headers=JSON)
+    assert answer.status_code in (400, 422)
+    assert answer.json()["detail"]
+
+
+async def test_paths_and_methods_that_there_are_not(gateway: Gateway) -> None:
+    unknown = await gateway.get("/v2/spaces")
+    assert (unknown.status_code, unknown.json()["type"]) == (404, "urn:helamem:problem:not-found")
+    wrong = await gateway.client.delete("/v1/spaces")
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET")
+
+
+async def test_requests_are_counted_by_route(gateway: Gateway) -> None:
+    """By path template and class of status: however many spaces are asked, and whatever methods are made up."""
+    for name in ("a", "b"):
+        await gateway.post(f"/v1/spaces/acme/{name}/recall", {"query": "Who?"})
+    await gateway.client.request("BREW", "/v1/tea")
+    metrics = gateway.service.metrics
+    route = "/v1/spaces/{tenant}/{name}/recall"
+    assert metrics.value(c.HTTP_REQUESTS, method="POST", route=route, status="2xx") == 2
+    assert metrics.value(c.HTTP_SECONDS, method="POST", route=route) == 2
+    assert metrics.value(c.HTTP_REQUESTS, method="other", route="none", status="4xx") == 1
+
+
+async def test_what_nobody_foresaw_is_told_without_its_words(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """500 as a problem, and one line in the log."""
+
+    async def broken() -> None:
+        raise ZeroDivisionError("a secret")
+
+    monkeypatch.setattr(gateway.memory, "spaces", broken)
+    answer = await gateway.get("/v1/spaces")
+    assert (answer.status_code, answer.json()["type"]) == (500, "urn:helamem:problem:failed")
+    assert "secret" not in answer.text
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("helamem")] == [
+        "a request failed"
+    ]
+
+
+async def test_no_line_of_the_log_has_what_was_asked(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
+    """An answered request is told by its route, without path, query or key."""
+    caplog.set_level(logging.DEBUG, "helamem")
+    await gateway.get("/v1/spaces/acme/hidden/facts?limit=3")
+    (line,) = [record for record in caplog.records if record.getMessage() == "answered"]
+    told = {name: value for name, value in vars(line).items() if name in ("method", "route", "status", "key")}
+    assert told == {"method": "GET", "route": "/v1/spaces/{tenant}/{name}/facts", "status": 200, "key": None}
+    assert "hidden" not in str(vars(line))
