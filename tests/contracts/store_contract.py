@@ -347,6 +347,30 @@ class StoreContract:
         assert await searched(store, replace(m, dense=nothing)) == {memory(2).turn.id}
         assert await store.spaces() == {A: 1}
 
+    async def test_what_is_erased_becomes_a_tombstone(self, store: MemoryStore, reopen: Reopen) -> None:
+        """Only those of the space; hidden ones stay hidden, the rest is as it was, and once more changes nothing."""
+        kept, gone, hidden = memory(1, "the kept bread"), memory(2, "the gone bread"), memory(3, "the hidden bread")
+        elsewhere, told = memory(2, "another's bread", space=B), fact(1)
+        await store.write(Writes(memories=(kept, gone, hidden, elsewhere), facts=(told,)))
+        await store.write(Writes(marks=(mark(hidden, 9, hidden=True),)))
+        ids = [gone.turn.id, hidden.turn.id, elsewhere.turn.id, told.record.id, memory_id(A, "nobody")]
+        for number in range(3):
+            again = await reopen() if number == 2 else store
+            await again.erase(A, ids)
+            turns = {turn.id: turn async for turn in again.scan_turns(None)}
+            assert turns == {
+                kept.turn.id: kept.turn,
+                elsewhere.turn.id: elsewhere.turn,
+                gone.turn.id: erased_turn(gone.turn),
+                hidden.turn.id: replace(erased_turn(hidden.turn), hidden=True),
+            }
+            assert [one async for one in again.scan_facts(None)] == [erased_fact(told.record)]
+            assert await again.spaces() == {A: 1, B: 1}
+            found = await again.search_memories(A, gone.dense, "bread", 10)
+            assert found.dense.keys() == found.lexical.keys() == {kept.turn.id}
+            assert not (await again.search_facts(A, told.dense, "bread", 10)).dense
+            await again.write(Writes(memories=(gone,), facts=(told,)))  # who comes late with the words
+
     async def test_a_restored_memory_is_found_again(self, store: MemoryStore) -> None:
         """By vector and by words, with nothing of it lost."""
         m, f = memory(1, "apple tart"), fact(1, "apple pie")

@@ -19,6 +19,7 @@ from helamem.streams.lag import READS
 from helamem.streams.log.generation import specs_of
 from helamem.streams.log.kafka_configs import topic_configs
 from helamem.streams.metrics.server import PATHS
+from helamem.streams.sealing.master import VARIABLE
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy" / "helm" / "helamem"
@@ -48,12 +49,19 @@ SASL = (
     "env[0].value=http://collector:4318",
     "image.digest=sha256:" + "0" * 64,
 )
+SEALED = (
+    "sealing.tenants={acme,globex}",
+    "sealing.claim=keys",
+    "sealing.masterKey.name=seal",
+    "sealing.masterKey.key=k",
+)
 VARIANTS: dict[str, tuple[str, ...]] = {
     "as it comes": (),
     "with all operators": ALL,
     "with all operators, passwords": (*ALL, "strimzi.authentication=scram-sha-512", "strimzi.namespace=kafka"),
     "with secrets of one's own": SASL,
     "with little": ("networkPolicy.enabled=false", "podDisruptionBudget.enabled=false", "topologySpread.enabled=false"),
+    "with words sealed": SEALED,
     "in a later generation": (*ALL, "kafka.generation=2", "kafka.partitions=8", "kafka.replication=1"),
 }
 each = pytest.mark.parametrize("variant", VARIANTS)
@@ -151,6 +159,20 @@ def test_helm_has_no_complaint() -> None:
     assert "0 chart(s) failed" in checked(HELM, "lint", "--strict", CHART)
 
 
+def test_keys_are_shared_by_all_who_seal() -> None:
+    """Each process mounts the claim and knows the tenants; without a claim nothing is rendered."""
+    for pod in pods("with words sealed"):
+        (container,) = pod["containers"]
+        told = environment(container)
+        assert told["HELAMEM_SEALED_TENANTS"] == "acme,globex"
+        assert told["HELAMEM_MASTER_KEY"] == {"secretKeyRef": {"name": "seal", "key": "k"}}
+        (mount,) = (one for one in container["volumeMounts"] if one["name"] == "keys")
+        assert Path(told["HELAMEM_KEYS"]).parent == Path(mount["mountPath"])
+        assert {"name": "keys", "persistentVolumeClaim": {"claimName": "keys"}} in pod["volumes"]
+    with pytest.raises(AssertionError, match=r"sealing\.tenants needs sealing\.claim"):
+        rendered(SEALED[0])
+
+
 @each
 def test_kubernetes_takes_it(variant: str) -> None:
     """Every resource is of a known kind and has no field that its kind has not."""
@@ -182,7 +204,7 @@ def test_variables_are_settings(variant: str, monkeypatch: pytest.MonkeyPatch) -
         (container,) = pod["containers"]
         given = environment(container)
         assert len(given) == len(container["env"])
-        known = {PREFIX + setting.upper() for setting in Config.model_fields}
+        known = {PREFIX + setting.upper() for setting in Config.model_fields} | {VARIABLE}
         assert {name for name in given if name.startswith(PREFIX)} <= known
         with monkeypatch.context() as patch:
             for name, value in given.items():

@@ -23,7 +23,8 @@ from fakes.machine import SETTINGS
 from fakes.words import wordllama
 from helamem.streams.async_memory import AsyncMemory, Message
 from helamem.streams.erasure import erase as module
-from helamem.streams.erasure.erase import Erasure, Work, erase
+from helamem.streams.erasure.erase import Work, erase
+from helamem.streams.erasure.steps import Erasure
 from helamem.streams.instance import Instance
 from helamem.streams.log.sqlite import SqliteLog
 from helamem.streams.sealing.tenants import seal_tenant
@@ -131,7 +132,7 @@ STEPS: dict[str, tuple[Any, str]] = {
     "write_secret": (module, "write_secret"),
     "append": (SqliteLog, "append"),
     "rename": (Path, "rename"),
-    "distil": (module, "_distil"),
+    "distil": (module, "distil_again"),
 }
 
 

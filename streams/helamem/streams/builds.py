@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from qdrant_client import AsyncQdrantClient
 
 from helamem.processors.coactivation.processor import CoActivation
@@ -20,7 +20,7 @@ from helamem.processors.embedder.choose import choose_embedder, is_recorded
 from helamem.processors.embedder.port import Embedder
 from helamem.processors.encoding.processor import GROUP as ENCODING
 from helamem.processors.encoding.processor import Encoding
-from helamem.processors.encoding.unsealing import NoKeys
+from helamem.processors.encoding.unsealing import Erased, NoKeys, Unsealer
 from helamem.processors.store.port import MemoryStore
 from helamem.processors.store.qdrant import QdrantStore
 from helamem.processors.store.qdrant_builds import Collections, build_in_use, builds_there, put_in_use
@@ -36,7 +36,7 @@ from helamem.streams.home import wall_clock_ms
 from helamem.streams.lag import lags
 from helamem.streams.log.port import Log
 from helamem.streams.rebuild import Replayed, part_of, rebuild
-from helamem.streams.sealing.erasures import read_erased
+from helamem.streams.sealing.erasures import Erasures
 from helamem.streams.settings_log import embedded_instead, settings_in_force
 
 AtWork = Callable[[], Awaitable[Mapping[str, int]]]
@@ -74,6 +74,7 @@ async def build_beside(
     embedder: Embedder | None = None,
     switch: bool = False,
     at_work: AtWork,
+    unsealer: Callable[[Erased], Unsealer] = lambda erased: NoKeys(erased, put_aside=True),
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     on_retry: Callable[[RetryLater], None] = lambda error: None,
 ) -> Built:
@@ -87,6 +88,7 @@ async def build_beside(
         embedder: That model, where it has to be put together by hand.
         switch: Lead the aliases to it once it is compared.
         at_work: Tells whether workers run.
+        unsealer: Makes what opens sealed words; the default has no keys and passes them over.
         on_progress: Told how many records of how many were applied.
         on_retry: Told whenever something is away and will be tried again.
 
@@ -111,8 +113,11 @@ async def build_beside(
     if anew is not None or not is_recorded(name):
         embedder = embedder or choose_embedder(name)
     part = await part_of(log)
-    erased = await read_erased(log)
-    unsealer = NoKeys(erased, put_aside=True)
+    erased = Erased()
+    erasures = Erasures(log, erased)
+    await erasures.look()
+    known = erased.all()
+    opener = unsealer(erased)
     derived = Derived(work / f"derived.b{number}.jsonl")
     cache, index = work / "embeddings.sqlite", work / "effects.sqlite"
     if anew is not None and embedder is not None:
@@ -122,7 +127,14 @@ async def build_beside(
         ):
             store = await _beside(log, server, number, vectors.dimension)
             encoding = Encoding(
-                store, vectors, settings, re_embed=True, unsealer=unsealer, erased=erased, sources=sources
+                store,
+                vectors,
+                settings,
+                re_embed=True,
+                unsealer=opener,
+                erased=erased,
+                look=erasures.look,
+                sources=sources,
             )
             processors = (encoding, CoActivation(store, settings))
             replayed = await rebuild(log, store, processors, part, derived, on_progress=on_progress, on_retry=on_retry)
@@ -132,11 +144,16 @@ async def build_beside(
         with recorded_sources(log, index) as sources:
             async with given as (vectors, _):
                 store = await _beside(log, server, number, vectors.dimension)
-                encoding = Encoding(store, vectors, settings, unsealer=unsealer, erased=erased, sources=sources)
+                encoding = Encoding(
+                    store, vectors, settings, unsealer=opener, erased=erased, look=erasures.look, sources=sources
+                )
                 processors = (encoding, CoActivation(store, settings))
                 replayed = await rebuild(
                     log, store, processors, part, derived, on_progress=on_progress, on_retry=on_retry
                 )
+    await erasures.look()
+    if await _erase_what_came_late(store, erased, known):
+        replayed = structs.replace(replayed, digest=await digest(store))
     found = await settings_in_force(log, await store.load_checkpoints(ENCODING)) or settings
     same = found.encoding.embedder == settings.encoding.embedder
     compared = await _compare(log, live, store, replayed.digest, same=same)
@@ -209,6 +226,15 @@ async def _beside(log: Log, server: Server, build: int, dimension: int) -> Qdran
             f".b{build}, and build again"
         )
     return store
+
+
+async def _erase_what_came_late(store: MemoryStore, erased: Erased, known: Mapping[str, set[str]]) -> bool:
+    """Erase what was erased since a build was begun: a batch that was under way then may have brought it back."""
+    later = {space: ids - known.get(space, set()) for space, ids in erased.all().items()}
+    for space, ids in later.items():
+        if ids:
+            await store.erase(space, sorted(ids))
+    return any(later.values())
 
 
 async def _refuse_work(log: Log, live: MemoryStore, at_work: AtWork) -> None:

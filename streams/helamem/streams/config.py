@@ -110,6 +110,10 @@ class Config(BaseSettings):
     )
     batch_records: int = Field(1000, ge=1, le=100_000, description="Most records in one batch.")
 
+    sealed_tenants: str = Field("", description="Tenants whose words are sealed, several separated by commas.")
+    keys: Path | None = Field(
+        None, description="Directory of the keys that seal words, the same one for all processes; see docs/erasure.md."
+    )
     metrics_port: int | None = Field(
         None, ge=0, le=65535, description="Port for /metrics, /live and /ready; without one there are none."
     )

@@ -143,9 +143,9 @@ class Instance:
             log, keys = _sealing(home, log)
             in_force = await _agree(log, home, settings, clock)
             if home.sealed_tenants:
-                check_embedder(home, in_force.encoding.embedder)
+                check_embedder(f"the home {path}", in_force.encoding.embedder)
                 if isinstance(distiller, ModelSettings):
-                    check_distiller(home, distiller.chat.model)
+                    check_distiller(f"the home {path}", distiller.chat.model)
             embedder = embedder or _chosen(home, in_force.encoding.embedder)
             if home.projection_of is not None and not home.store_path.exists():
                 raise ConfigurationError(

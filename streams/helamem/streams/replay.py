@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypedDict, TypeVar, Unpack
 
@@ -116,7 +117,12 @@ async def replay_archive(archive: str, into: Path, **wanted: Unpack[Wanted]) -> 
     number = generation_in(wanted.get("until"))
     async with await ArchiveLog.open(archive, TOPICS, generation=number) as log:
         of = f"the log that {archive} is an archive of"
-        return _proved(await _replay(log, into, rebuild, of=of, embeddings=None, **wanted))
+        async with AsyncExitStack() as stack:
+            later = [
+                await stack.enter_async_context(await ArchiveLog.open(archive, TOPICS, generation=one))
+                for one in await log.later()
+            ]
+            return _proved(await _replay(log, into, rebuild, of=of, embeddings=None, later=later, **wanted))
 
 
 async def replay_kafka(into: Path, settings: KafkaSettings, **wanted: Unpack[Wanted]) -> Replayed:
@@ -133,9 +139,10 @@ async def replay_kafka(into: Path, settings: KafkaSettings, **wanted: Unpack[Wan
     from helamem.streams.log.kafka_history import KafkaHistory  # noqa: PLC0415 - it imports aiokafka
 
     async with KafkaHistory(settings) as history:
-        log = await history.at(generation_in(wanted.get("until")))
+        number = generation_in(wanted.get("until"))
+        log, later = await history.at(number), await history.after(number)
         of = f"the log in Kafka at {settings.bootstrap_servers}"
-        return _proved(await _replay(log, into, rebuild, of=of, embeddings=None, **wanted))
+        return _proved(await _replay(log, into, rebuild, of=of, embeddings=None, later=later, **wanted))
 
 
 class _Done(NamedTuple, Generic[T]):
@@ -174,6 +181,7 @@ async def _replay(
     *,
     of: Path | str,
     embeddings: Path | None,
+    later: Sequence[Log] = (),
     until: str | Vector | None = None,
     since: str | None = None,
     spaces: Sequence[str] = (),
@@ -209,7 +217,8 @@ async def _replay(
         if seed is not None and not target.store_path.exists():
             await asyncio.to_thread(seed, target)
         # Under the lock and as late as can be: an erasure waits for nobody, and has to be heeded or find this in use.
-        erased = await read_erased(log)
+        # It stands in the generation that was in use when it was made, and holds for the earlier ones too.
+        erased = await read_erased(log, *later)
         async with (
             replayed_vectors(
                 Reading(log, part.ends, part.spaces),

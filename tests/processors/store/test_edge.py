@@ -13,6 +13,7 @@ import pytest
 from qdrant_edge import EdgeShard
 
 from contracts.store_contract import DIMENSION, A, Reopen, StoreContract, all_turns, checkpoint, mark, memory, row
+from fakes.subjects import leaks
 from helamem.processors.store.edge import EdgeStore
 from helamem.processors.store.edge_engine import engine_error
 from helamem.processors.store.edge_shards import SCHEMA, Shards
@@ -232,3 +233,38 @@ async def test_a_flush_syncs_what_was_written_to_and_nothing_else(store: EdgeSto
     await store.write(Writes(marks=(mark(memory(1), 1, hidden=True),)))
     await store.flush()
     assert store._writer._dirty == set()
+
+
+async def test_an_erasure_leaves_no_word_and_harms_nobody(store: EdgeStore, tmp_path: Path) -> None:
+    """Who reads or scans meanwhile gets an answer or is told to try again, writes wait, and it ends by itself."""
+    gone = memory(1, "Doctor Wobblethorpe is gone")
+    await store.write(Writes(memories=(gone, *(memory(number) for number in range(2, 300)))))
+    told = 0
+
+    async def read(number: int) -> None:
+        nonlocal told
+        while not erasing.done() or erasing.cancelled():
+            try:
+                assert (await store.turns(A, [memory(number).turn.id])).keys() == {memory(number).turn.id}
+                assert len(await all_turns(store)) >= 299
+            except RetryLater:
+                told += 1
+                await asyncio.sleep(0.001)
+            if erasing.cancelled() and not store._engine._alone:
+                return
+
+    async def write() -> None:
+        for number in range(300, 320):
+            await store.write(Writes(memories=(memory(number),)))
+
+    erasing = asyncio.create_task(store.erase(A, [gone.turn.id]))
+    working = [asyncio.create_task(work) for work in (read(1), read(2), write())]
+    while not (store._engine._alone or erasing.done()):  # noqa: ASYNC110 - the engine tells nobody
+        await asyncio.sleep(0)
+    erasing.cancel()  # whoever asked for it goes away
+    await asyncio.gather(*working)
+    assert told
+    assert (await store.turns(A, [gone.turn.id]))[gone.turn.id].erased
+    assert len(await all_turns(store)) == 319
+    await store.close()
+    assert not leaks(tmp_path, ("Wobblethorpe", "wobblethorpe"))

@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import TopicPartition as KafkaPartition
 
 from contracts.log_contract import read_all
+from fakes.events import SPACE
+from fakes.subjects import leaks
 from helamem.schemas.records import NewRecord, Record, TopicPartition
 from helamem.schemas.topics import CONVERSATIONS, FACTS, TOPICS, TopicSpec
 from helamem.streams.archive.log import ArchiveLog
@@ -141,6 +144,7 @@ def test_an_archive_goes_on_after_a_migration(fleet: Fleet, tmp_path: Path) -> N
     gone = run("replay", "--kafka", "--into", "gone", "--until", "helamem.recalls.g3/0=1")
     assert (gone.code, "does not hold generation 3" in gone.err) == (2, True)
 
+    wanted = erased_in_all_generations(fleet, then, signed)
     restored = run("restore-log", "--archive", "archive", "--home", "restored")
     assert restored.code == 0, restored.err
     assert run("digest", "--home", "restored").json["digest"] == wanted
@@ -158,6 +162,26 @@ def test_an_archive_goes_on_after_a_migration(fleet: Fleet, tmp_path: Path) -> N
         at: [said(one) for one in found] for at, found in records.items()
     }
     assert [one["generation"] for one in run("topics", "show").json["generations"]] == [2]
+
+
+def erased_in_all_generations(fleet: Fleet, then: Path, archive: Sequence[str]) -> str:
+    """Erase in the generation in use what an earlier one holds too; return the digest.
+
+    That one does not hear of it, and a replay of it must not bring the words back.
+    """
+    assert leaks(then.with_name("past0"), ("green tea",))
+    worker = fleet.ready_worker("all")
+    erased = run("erase", "Anna", "--space", SPACE, "--kafka")
+    assert (erased.code, erased.json["memories"], erased.json["generations_left"]) == (0, 1, [1])
+    assert "generations of the topics that a migration left hold the same records: 1; delete" in erased.err
+    wanted = fleet.digest()
+    worker.stop()
+    assert run(*archive).code == 0
+    for number, source in enumerate((("--archive", "archive"), ("--kafka",))):
+        again = Path(f"again{number}")
+        assert run("replay", *source, "--into", again, "--until", then).code == 0
+        assert not leaks(again, ("green tea",))
+    return wanted
 
 
 def retention_is_no_fault(fleet: Fleet) -> None:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import secrets
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from helamem.schemas.errors import ConfigurationError
+from fakes.events import message
+from helamem.processors.encoding.unsealing import Erased
+from helamem.schemas.errors import ConfigurationError, Poison, RetryLater
+from helamem.streams.sealing.fleet import PatientOpener
 from helamem.streams.sealing.keys import KeyFiles, make_keys
 from helamem.streams.sealing.master import VARIABLE
+from helamem.streams.sealing.seal import Opener, Sealer
 
 SPACE = "acme/team"
 
@@ -29,7 +35,8 @@ def test_a_key_is_the_same_next_time_and_its_owners_alone(directory: Path) -> No
     assert again.find(SPACE, "Mira", first.id) == first.key
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     files = list(directory.iterdir())
-    assert len(files) == 2
+    assert {file.name for file in files} > {"lock", "master.key"}
+    assert len(files) == 3
     for file in files:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert first.key not in file.read_bytes()
@@ -67,6 +74,56 @@ def test_a_destroyed_key_is_gone_and_known_to_be(directory: Path) -> None:
     assert reader.find(SPACE, "Mira", old.id) is None
     assert keys.live(SPACE, "Mira") == []
     assert keys.current(SPACE, "Mira").id != old.id
+
+
+def test_processes_that_share_a_directory_make_one_key(tmp_path: Path) -> None:
+    """However many begin at once, with no master key yet: each data subject gets one key, and all open it."""
+    directory = tmp_path / "keys"
+    program = f"""
+from pathlib import Path
+from helamem.streams.sealing.keys import KeyFiles, make_keys
+make_keys(Path({str(directory)!r}))
+keys = KeyFiles(Path({str(directory)!r}))
+print([keys.current({SPACE!r}, who) for who in "abcdefgh"])
+"""
+    started = [subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) for _ in range(4)]
+    said = {one.communicate(timeout=60)[0] for one in started}
+    assert [one.returncode for one in started] == [0] * 4
+    assert len(said) == 1
+    assert len(list(directory.iterdir())) == 2 + 8
+
+
+def test_a_key_that_another_process_retired_seals_nothing_more(directory: Path) -> None:
+    """Whoever used it before looks whether it is still in use; destroyed, it opens nothing from memory either."""
+    speaker, eraser = KeyFiles(directory), KeyFiles(directory)
+    old = speaker.current(SPACE, "Mira")
+    assert eraser.retire(SPACE, "Mira") == [old.id]
+    new = speaker.current(SPACE, "Mira")
+    assert new.id != old.id
+    assert eraser.current(SPACE, "Mira") == new
+    assert speaker.find(SPACE, "Mira", old.id) == old.key
+    eraser.destroy(SPACE, "Mira", old.id)
+    assert speaker.find(SPACE, "Mira", old.id) is None
+    assert eraser.live(SPACE, "Mira") == speaker.live(SPACE, "Mira") == [new.id]
+
+
+def test_a_key_that_comes_late_is_waited_for(directory: Path) -> None:
+    """For a while; then the record that it sealed is put aside, and others of the same key at once."""
+    keys = KeyFiles(directory)
+    event = Sealer(keys, ["acme"]).seal(message("m1", "Bread.", space=SPACE))
+    now = [0.0]
+    opener = PatientOpener(Opener(KeyFiles(directory), Erased()), wait_s=10.0, clock=lambda: now[0])
+    (file,) = (path for path in directory.iterdir() if path.name not in {"lock", "master.key"})
+    away = file.rename(directory.with_name(file.name))
+    with pytest.raises(RetryLater, match="restore the keys"):
+        opener.open(event)
+    away.rename(file)
+    assert opener.open(event) == "Bread."
+    file.rename(away)
+    now[0] = 11.0
+    for _ in range(2):
+        with pytest.raises(Poison, match=r"cannot be opened: the key .* restore the keys from their copy, and redrive"):
+            opener.open(event)
 
 
 def test_a_key_that_was_never_here_is_an_error(directory: Path) -> None:

@@ -32,6 +32,14 @@
 - name: HELAMEM_QDRANT_API_KEY
   valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .key }}}}
 {{- end }}
+{{- if .Values.sealing.tenants }}
+- {name: HELAMEM_SEALED_TENANTS, value: {{ join "," .Values.sealing.tenants | quote }}}
+- {name: HELAMEM_KEYS, value: /var/lib/helamem-keys/keys}
+{{- with .Values.sealing.masterKey }}
+- name: HELAMEM_MASTER_KEY
+  valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .key }}}}
+{{- end }}
+{{- end }}
 - {name: HELAMEM_METRICS_HOST, value: 0.0.0.0}
 - {name: HELAMEM_METRICS_PORT, value: "9464"}
 {{- range $name, $value := .Values.settings }}
@@ -53,6 +61,9 @@ securityContext:
   capabilities: {drop: [ALL]}
 volumeMounts:
   - {name: work, mountPath: /var/lib/helamem}
+  {{- if .Values.sealing.tenants }}
+  - {name: keys, mountPath: /var/lib/helamem-keys}
+  {{- end }}
   {{- $kafka := include "helamem.kafka" . | fromYaml }}
   {{- if or $kafka.ca $kafka.certificate }}
   - {name: kafka, mountPath: /etc/helamem/kafka, readOnly: true}
@@ -79,6 +90,9 @@ securityContext:
   runAsUser: 10001
   runAsGroup: 10001
   fsGroup: 10001
+  {{- if .Values.sealing.tenants }}
+  fsGroupChangePolicy: OnRootMismatch # what lies beside the keys is its owner's alone, and stays so
+  {{- end }}
   seccompProfile: {type: RuntimeDefault}
 {{- with .Values.image.pullSecrets }}
 imagePullSecrets:
@@ -95,6 +109,10 @@ tolerations:
 volumes:
   - name: work
     emptyDir: {sizeLimit: {{ include "helamem.sizeLimit" . }}}
+  {{- if .Values.sealing.tenants }}
+  - name: keys
+    persistentVolumeClaim: {claimName: {{ required "sealing.tenants needs sealing.claim, a volume for the keys that all pods share" .Values.sealing.claim }}}
+  {{- end }}
   {{- if or $kafka.ca $kafka.certificate }}
   - name: kafka
     projected:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from msgspec.structs import replace
 
@@ -51,6 +51,10 @@ from helamem.schemas.traceparent import caused
 GROUP = "encoding"
 
 
+async def _nothing() -> None:
+    """Look nowhere: all that is erased is known from the beginning, or comes by the one who reads it."""
+
+
 class Encoding:
     """The one writer of memories and facts.
 
@@ -62,6 +66,7 @@ class Encoding:
         re_embed: Take this embedder whatever the settings in the log say; the projection says so from then on.
         unsealer: Opens what is sealed; without one a sealed record is refused.
         erased: What is known to be erased later in the log; what is read meanwhile is added.
+        look: Brings `erased` up to date; asked before each batch, where erasures stand in partitions of others.
         sources: Looks, in a replay, whether what models wrote stands in their recorded answers; None looks at nothing.
     """
 
@@ -78,6 +83,7 @@ class Encoding:
         re_embed: bool = False,
         unsealer: Unsealer | None = None,
         erased: Erased | None = None,
+        look: Callable[[], Awaitable[None]] = _nothing,
         sources: Sources | None = None,
     ) -> None:
         self._store = store
@@ -87,6 +93,7 @@ class Encoding:
         self._instead = embedder.name if re_embed else None
         self._unsealer = unsealer or NoKeys()
         self._erased = erased or Erased()
+        self._look = look
         self._sources = sources
         self._states: dict[TopicPartition, EncodingState] = {}
         self._tails: dict[TopicPartition, Tails] = {}
@@ -98,6 +105,7 @@ class Encoding:
 
     async def process(self, batch: Batch) -> Effects:
         """Return the memories, facts and marks of a batch; see `Processor.process`."""
+        await self._look()
         counts: Counter[str] = Counter()
         state = self._states[batch.partition]
         messages: list[tuple[Delivery, ConversationMessage]] = []
@@ -265,6 +273,8 @@ class Encoding:
                 fresh.append((record, text, delivery))
             else:
                 record = told_again(earlier, record)
+                if self._erased.has(space, fact.fact_id):  # its words may be there still, and are about to go
+                    record = erased_fact(record)
                 amendments.append(record)
             known[space, fact.fact_id] = record
         if self._sources is not None:

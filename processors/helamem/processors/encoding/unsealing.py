@@ -12,6 +12,10 @@ from helamem.schemas.records import Position
 from helamem.schemas.wire import Event
 
 
+class MissingKeyError(ConfigurationError):
+    """A key is missing that nobody destroyed: somebody may be about to bring it."""
+
+
 class Erased:
     """What the log says was erased, and where. An event erases in its own space only."""
 
@@ -29,6 +33,13 @@ class Erased:
     def has(self, space: str, id_: str) -> bool:
         """Return whether the words of a memory or fact were erased, be it later in the log."""
         return (space, id_) in self._things
+
+    def all(self) -> dict[str, set[str]]:
+        """Return the ids of all memories and facts whose words were erased, by space."""
+        found: dict[str, set[str]] = {}
+        for space, id_ in self._things:
+            found.setdefault(space, set()).add(id_)
+        return found
 
     def before(self, space: str, id_: str, position: Position) -> bool:
         """Return whether a memory or fact had been erased where a control event of its space stands."""

@@ -19,6 +19,7 @@ from helamem.processors.store import edge_queries as queries
 from helamem.processors.store.checkpoints import CheckpointFiles
 from helamem.processors.store.edge_engine import EdgeEngine
 from helamem.processors.store.edge_ids import IdTexts
+from helamem.processors.store.edge_rewrite import IsErased, rewrite_shards
 from helamem.processors.store.edge_room import RESERVE_BYTES, Room
 from helamem.processors.store.edge_shards import Shards, open_shards
 from helamem.processors.store.edge_writer import EdgeWriter
@@ -28,6 +29,7 @@ from helamem.processors.store.payload import (
     SPACE,
     TURN_FIELDS,
     fact_of,
+    is_tombstone,
     remembered,
     row_of,
     space_of,
@@ -61,11 +63,18 @@ _MOST_SPACES = 10_000_000
 class EdgeStore:
     """A `MemoryStore` in a directory of this machine; made by `EdgeStore.open`."""
 
-    def __init__(self, engine: EdgeEngine, writer: EdgeWriter, checkpoints: CheckpointFiles, lexical: Lexical) -> None:
+    def __init__(
+        self,
+        engine: EdgeEngine,
+        writer: EdgeWriter,
+        checkpoints: CheckpointFiles,
+        lexical: Lexical,
+        reopened: Callable[[IsErased], Shards],
+    ) -> None:
         self._engine = engine
+        self._reopened = reopened
         self._writer = writer
         self._commits = GroupCommit(partial(engine.write, writer.flush))
-        self._shards = writer.shards
         self._checkpoints = checkpoints
         self._lexical = lexical
         self._id_texts = IdTexts()
@@ -95,7 +104,15 @@ class EdgeStore:
             await engine.shut()
             raise
         writer = EdgeWriter(shards, lexical, dimension, Room(path, reserve_bytes))
-        return cls(engine, writer, checkpoints, lexical)
+
+        def reopened(is_erased: IsErased) -> Shards:
+            try:
+                rewrite_shards(path, dimension, language, is_erased, reserve_bytes=reserve_bytes)
+            finally:
+                writer.shards = open_shards(path, dimension, language)
+            return writer.shards
+
+        return cls(engine, writer, checkpoints, lexical, reopened)
 
     async def write(self, writes: Writes) -> None:
         """Make the writes visible; see `MemoryStore.write`."""
@@ -239,15 +256,15 @@ class EdgeStore:
 
     def scan_turns(self, space: str | None) -> AsyncIterator[Turn]:
         """Yield every memory of a space, or of all."""
-        return self._scan(self._shards.memories, space, turn_of)
+        return self._scan("memories", space, turn_of)
 
     def scan_facts(self, space: str | None) -> AsyncIterator[FactRecord]:
         """Yield every fact of a space, or of all."""
-        return self._scan(self._shards.facts, space, fact_of)
+        return self._scan("facts", space, fact_of)
 
     def scan_edges(self, space: str | None) -> AsyncIterator[EdgeRow]:
         """Yield every edge row of a space, or of all."""
-        return self._scan(self._shards.edges, space, lambda _, payload: row_of(payload))
+        return self._scan("edges", space, lambda _, payload: row_of(payload))
 
     async def spaces(self) -> dict[str, int]:
         """Return the number of memories of every space; see `MemoryStore.spaces`."""
@@ -258,9 +275,32 @@ class EdgeStore:
 
         return await self._engine.read(read)
 
+    async def erase(self, space: str, ids: Sequence[str]) -> None:
+        """Write the shards anew with tombstones, and remove the old ones; see `MemoryStore.erase`."""
+        erased = frozenset(ids)
+
+        def look() -> bool:
+            found = [*_retrieve(self._shards.memories, ids).values(), *_retrieve(self._shards.facts, ids).values()]
+            return any(space_of(load[SPACE]) == space and not is_tombstone(load) for load in found)
+
+        if not await self._engine.read(look):
+            return
+
+        def rewrite() -> None:
+            self._writer.flush()
+            self._shards.close()
+            self._reopened(lambda owner, id_: owner == space and id_ in erased)
+
+        await self._engine.alone(rewrite)
+
     async def optimize(self) -> None:
         """Build the graphs and merge the segments; stops every thread of this process for seconds."""
         await self._engine.write(self._writer.optimize)
+
+    @property
+    def _shards(self) -> Shards:
+        """What is open now: an erasure puts others in their place."""
+        return self._writer.shards
 
     async def close(self) -> None:
         """Flush and release everything; closing twice does no harm."""
@@ -271,7 +311,10 @@ class EdgeStore:
         try:
             await self._engine.write(self._writer.flush)
         finally:
-            await self._engine.shut(self._shards.close)
+            await self._engine.shut(self._release)
+
+    def _release(self) -> None:
+        self._shards.close()
 
     async def _search(self, shard: EdgeShard, requests: list[QueryRequest]) -> Scores:
         def read() -> Scores:
@@ -285,11 +328,12 @@ class EdgeStore:
         return await self._engine.read(read)
 
     async def _scan(
-        self, shard: EdgeShard, space: str | None, record_of: Callable[[str, dict[str, Any]], T]
+        self, name: str, space: str | None, record_of: Callable[[str, dict[str, Any]], T]
     ) -> AsyncIterator[T]:
         offset: PointId | None = None
 
         def read() -> tuple[list[T], PointId | None]:
+            shard: EdgeShard = getattr(self._shards, name)
             request = ScrollRequest(
                 filter=queries.within(space), limit=PAGE, offset=offset, with_payload=True, with_vector=False
             )

@@ -32,8 +32,11 @@ class EdgeEngine:
 
     def __init__(self, name: str) -> None:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix=f"{name}-writer")
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix=f"{name}-reader")
+        self._readers = _reader_threads(name)
+        self._name = name
         self._gathering = False
+        self._alone = False
+        self._working: asyncio.Task[Any] | None = None
         self._closed = False
 
     async def write(self, what: Callable[[], T]) -> T:
@@ -42,10 +45,31 @@ class EdgeEngine:
 
     async def read(self, what: Callable[[], T]) -> T:
         """Run on a reader thread, or where reads are gathered at once."""
+        if self._alone:
+            raise RetryLater("the store is being written anew without words that are erased; try again soon")
         if self._gathering:
             self._check_open()
             return _translated(what)
         return await self._run(self._readers, what)
+
+    async def alone(self, what: Callable[[], T]) -> T:
+        """Run on the writer thread while nobody reads; who asks meanwhile is told to try again."""
+        self._check_open()
+        if self._alone:
+            raise RetryLater("the store is being written anew already; try again soon")
+        self._alone = True
+
+        async def work() -> T:
+            try:
+                readers, self._readers = self._readers, _reader_threads(self._name)
+                await asyncio.to_thread(readers.shutdown)
+                return await self.write(what)
+            finally:
+                self._alone = False
+
+        # Whoever asked may go away: what is begun is finished, and only then anybody reads again.
+        self._working = asyncio.create_task(work())
+        return await asyncio.shield(self._working)
 
     def gather(self, reads: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
         """Run coroutines that await nothing but reads to their ends, one after the other on the thread that asks."""
@@ -77,6 +101,10 @@ class EdgeEngine:
     def _check_open(self) -> None:
         if self._closed:
             raise ConfigurationError("the store is closed; open it again")
+
+
+def _reader_threads(name: str) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_READERS, thread_name_prefix=f"{name}-reader")
 
 
 def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

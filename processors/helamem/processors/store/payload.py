@@ -114,6 +114,11 @@ def _first_shelf(record: Turn | FactRecord) -> str:
     return shelf(record.space, hidden=record.hidden, erased=record.erased)
 
 
+def is_tombstone(payload: Mapping[str, Any]) -> bool:
+    """Return whether a stored memory or fact lies where tombstones do."""
+    return str(payload[SPACE]).removeprefix(_HIDDEN).startswith(_ERASED)
+
+
 def space_of(shelf_value: str) -> str:
     """Return the space whose field has this value."""
     return shelf_value.removeprefix(_HIDDEN).removeprefix(_ERASED)

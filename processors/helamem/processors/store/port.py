@@ -298,6 +298,14 @@ class MemoryStore(Protocol):
         """Yield every edge row, in no particular order."""
         ...
 
+    async def erase(self, space: str, ids: Sequence[str]) -> None:
+        """Put tombstones in the place of those memories and facts of a space that are there, durably.
+
+        Who reads meanwhile may be told to try again. What an engine of our own keeps of the words on its disk is
+        gone when this returns.
+        """
+        ...
+
     async def spaces(self) -> dict[str, int]:
         """Return the number of memories of every space, hidden ones included and tombstones not."""
         ...

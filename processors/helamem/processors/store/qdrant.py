@@ -250,6 +250,15 @@ class QdrantStore:
             facet = await self._client.facet(self._names.memories, SPACE, limit=_MOST_SPACES, exact=True)
         return remembered((str(hit.value), hit.count) for hit in facet.hits)
 
+    async def erase(self, space: str, ids: Sequence[str]) -> None:
+        """Write tombstones over memories and facts; see `MemoryStore.erase`.
+
+        When the server gives up the pages that held what was written over is its own affair.
+        """
+        turns, facts = await self.turns(space, ids), await self.facts(space, ids)
+        with translated():
+            await self._writer.erase(list(turns.values()), list(facts.values()))
+
     async def optimize(self) -> None:
         """Do nothing: a server optimises by itself."""
 

@@ -20,9 +20,10 @@ from helamem.processors.store.payload import (
     space_of,
     turn_payload,
 )
-from helamem.processors.store.port import EdgeRow, Mark, Vector, Writes
+from helamem.processors.store.port import EdgeRow, FactRecord, Mark, Turn, Vector, Writes
 from helamem.processors.store.qdrant_builds import Collections
 from helamem.processors.store.qdrant_collections import DENSE, LEXICAL, applied
+from helamem.processors.store.tombstones import erased_fact, erased_turn, no_direction
 from helamem.processors.store.vectors import check_vectors
 from helamem.schemas.ids import edge_row_id, mark_id
 from helamem.schemas.records import Position
@@ -70,6 +71,19 @@ class QdrantWriter:
         await self._replace(self._names.edges, [_edge_point(row) for row in writes.edges])
         await self._replace(self._names.marks, [_mark_point(mark) for mark in writes.marks])
         await self._carry_over([mark_id(mark.space, mark.target) for mark in writes.marks])
+
+    async def erase(self, turns: Sequence[Turn], facts: Sequence[FactRecord]) -> None:
+        """Write a tombstone over each of these memories and facts, then make it look as the marks say."""
+        for collection, points in (
+            (self._names.memories, [(turn.id, turn_payload(erased_turn(turn))) for turn in turns]),
+            (self._names.facts, [(fact.id, fact_payload(erased_fact(fact))) for fact in facts]),
+        ):
+            nothing = {DENSE: no_direction(self._dimension).tolist()}
+            for start in range(0, len(points), BATCH):
+                batch = points[start : start + BATCH]
+                stones = [models.PointStruct(id=id_, vector=nothing, payload=load) for id_, load in batch]
+                applied(await self._client.upsert(collection, stones, wait=True))
+                await self._carry_over([mark_id(space_of(load[SPACE]), id_) for id_, load in batch])
 
     async def _insert(self, collection: str, items: Sequence[_Item]) -> None:
         for start in range(0, len(items), BATCH):

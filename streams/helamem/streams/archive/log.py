@@ -11,7 +11,7 @@ from typing import Self
 from msgspec.structs import replace
 
 from helamem.schemas.errors import BadInput, ConfigurationError
-from helamem.schemas.records import NewRecord, Record, TopicPartition
+from helamem.schemas.records import NewRecord, Record, TopicPartition, generation_of
 from helamem.schemas.topics import CONVERSATIONS, TOPICS, TopicSpec
 from helamem.streams.archive.layout import Span, archived_generations, archived_partitions
 from helamem.streams.archive.reader import ArchiveReader
@@ -100,6 +100,12 @@ class ArchiveLog:
             if left_s <= 0:
                 return False
             await asyncio.sleep(min(left_s, POLL_S))
+
+    async def later(self) -> list[int]:
+        """Return the archived generations that came after this one, in order."""
+        there = await asyncio.to_thread(archived_generations, self.reader.files, CONVERSATIONS.base_name)
+        here = generation_of(self._partitioner.partitions(CONVERSATIONS.name)[0].topic)
+        return [number for number in there if number > here]
 
     async def partitions(self, topic: str) -> list[TopicPartition]:
         """Return the partitions of a topic, in order."""

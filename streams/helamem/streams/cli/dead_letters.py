@@ -15,7 +15,7 @@ from rich.console import Console
 from helamem.schemas.errors import BadInput
 from helamem.schemas.times import format_ms
 from helamem.streams.cli.commands import DEFAULT_HOME, EXIT_PROBLEM, HomeOption, JsonOption
-from helamem.streams.cli.kafka import KafkaOption, kafka_log, log_to_read, only_one, place
+from helamem.streams.cli.kafka import KafkaOption, log_to_read, only_one, place, sealing_kafka_log
 from helamem.streams.cli.output import printable, say, show, table
 from helamem.streams.cli.session import Session, in_home, report
 
@@ -112,7 +112,7 @@ def redrive_letters(
         return await on(session.memory.instance.log), await session.catch_up()
 
     async def in_kafka() -> list[Outcome]:
-        async with kafka_log() as log:
+        async with sealing_kafka_log() as log:
             return await on(log)
 
     counts = Counter[str]()

@@ -22,7 +22,7 @@ from helamem.streams.cli.commands import (
     add,
     check_space,
 )
-from helamem.streams.cli.kafka import KafkaOption, kafka_log, only_one
+from helamem.streams.cli.kafka import KafkaOption, only_one, sealing_kafka_log
 from helamem.streams.cli.output import say, show, table
 from helamem.streams.cli.progress import bar
 from helamem.streams.cli.session import opened, report
@@ -89,7 +89,7 @@ def ingest(
     async def run() -> tuple[Appended, Counter[str]]:
         if kafka:
             with tracing("kafka") as traced:
-                async with kafka_log() as log:
+                async with sealing_kafka_log() as log:
                     await _need_settings(log)
                     return await append(log, traced), Counter()
         async with opened(home, create=True) as session:

@@ -83,6 +83,30 @@ async def kafka_log() -> AsyncIterator[Log]:
 
 
 @asynccontextmanager
+async def sealing_kafka_log() -> AsyncIterator[Log]:
+    """Open the fleet's log to append to, with words sealed as the configuration says, with the errors of `kafka_log`.
+
+    Raises:
+        ConfigurationError: The keys are not there.
+    """
+    from helamem.streams.config import load_config  # noqa: PLC0415 - it imports aiokafka
+    from helamem.streams.sealing.fleet import fleet_sealing  # noqa: PLC0415 - it imports arrays
+
+    sealing = fleet_sealing(load_config())
+    async with kafka_log() as log:
+        yield sealing.sealing(log)
+
+
+def keys_of(home: Path, *, kafka: bool) -> Path | None:
+    """Return where the keys are that open the words of the log that is looked at; there may be none."""
+    if not kafka:
+        return home / "keys"
+    from helamem.streams.config import load_config  # noqa: PLC0415 - it imports aiokafka
+
+    return load_config().keys
+
+
+@asynccontextmanager
 async def kafka_history() -> AsyncIterator[KafkaHistory]:
     """Open the fleet's log in all its generations, with the errors of `kafka_log`."""
     from helamem.streams.log.kafka_history import KafkaHistory  # noqa: PLC0415 - it imports aiokafka

@@ -14,7 +14,7 @@ import typer
 from helamem.schemas.errors import ConfigurationError, RetryLater
 from helamem.streams.backoff import Backoff, Stopped, until_done
 from helamem.streams.cli.commands import JsonOption, add
-from helamem.streams.cli.kafka import kafka_log
+from helamem.streams.cli.kafka import sealing_kafka_log
 from helamem.streams.cli.metrics import LOOPBACK, Measuring, MetricsHostOption, MetricsOption, measuring
 from helamem.streams.cli.output import say, show, table
 from helamem.streams.cli.worker import Outages
@@ -88,7 +88,7 @@ async def _on_the_fleet(
     from helamem.streams.fleet.worker import open_store  # noqa: PLC0415 - it imports the engine
     from helamem.streams.settings_log import settings_in_force  # noqa: PLC0415 - it imports arrays
 
-    async with kafka_log() as log:
+    async with sealing_kafka_log() as log:
         settings = await settings_in_force(log, {})
         if settings is None:
             raise ConfigurationError("the log has no settings yet; run: helamem topics apply")

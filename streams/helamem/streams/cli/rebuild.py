@@ -107,7 +107,9 @@ async def _server(config: Config) -> AsyncIterator[Server]:
 
 async def _build(config: Config, work: Path, embedder: str | None, telling: Told, *, switch: bool) -> Built:
     from helamem.streams.builds import build_beside  # noqa: PLC0415 - it imports the engine
+    from helamem.streams.sealing.fleet import fleet_sealing  # noqa: PLC0415 - it imports arrays
 
+    sealing = fleet_sealing(config)
     async with kafka_log() as log, _server(config) as server:
         return await build_beside(
             log,
@@ -116,6 +118,7 @@ async def _build(config: Config, work: Path, embedder: str | None, telling: Told
             re_embed=embedder,
             switch=switch,
             at_work=lambda: _at_work(config),
+            unsealer=sealing.unsealer,
             **telling,
         )
 

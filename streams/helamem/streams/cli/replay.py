@@ -20,7 +20,7 @@ from helamem.streams.cli.commands import (
     add,
     check_space,
 )
-from helamem.streams.cli.kafka import KafkaOption, fleets_kafka, only_one
+from helamem.streams.cli.kafka import KafkaOption, fleets_kafka, keys_of, only_one
 from helamem.streams.cli.metrics import LOOPBACK, OnceMetricsHostOption, OnceMetricsOption, measuring_once
 from helamem.streams.cli.output import say, show, table
 from helamem.streams.cli.progress import Told, told
@@ -172,6 +172,7 @@ async def _replay(
             meter = ReplayMeter(metrics)
             telling["on_progress"] = meter.noting(telling["on_progress"])
         if source is None:
+            asked.setdefault("keys", keys_of(into, kafka=True))
             replayed = await replay_kafka(into, fleets_kafka(), **telling, **asked)
         elif isinstance(source, Path):
             replayed = await rebuild(source, into, **telling, **asked)

@@ -71,14 +71,18 @@ def apply(*, json: JsonOption = False) -> None:
     """Make the topics that are missing, and put the default settings into a log that has none.
 
     Nothing that is there is changed, grown or deleted, so it may be repeated at will. With the configured embedder
-    begins what every worker of this log must use.
+    begins what every worker of this log must use. Where tenants are sealed, it makes the directory of keys that
+    HELAMEM_KEYS names; keep a copy of that.
     """
     from helamem.streams.config import load_config  # noqa: PLC0415 - it imports aiokafka
     from helamem.streams.log.kafka_generations import in_use  # noqa: PLC0415 - likewise
     from helamem.streams.log.kafka_topics import apply_topics  # noqa: PLC0415 - likewise
+    from helamem.streams.sealing.fleet import make_fleet_keys  # noqa: PLC0415 - it imports arrays
 
     quiet_clients()
     config = load_config()
+
+    make_fleet_keys(config)
 
     async def make() -> tuple[list[TopicState], bool]:
         kafka = config.kafka()

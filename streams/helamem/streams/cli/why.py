@@ -21,7 +21,7 @@ from helamem.streams.cli.commands import (
     add,
     check_space,
 )
-from helamem.streams.cli.kafka import KafkaOption, log_to_read, only_one
+from helamem.streams.cli.kafka import KafkaOption, keys_of, log_to_read, only_one
 from helamem.streams.cli.lineage_tree import tree
 from helamem.streams.cli.output import say, show
 
@@ -141,6 +141,6 @@ def _reading(home: Path, look: Callable[[LogReader], Awaitable[T]], *, space: st
         from helamem.streams.lineage.reader import LogReader  # noqa: PLC0415 - it imports arrays
 
         async with log_to_read(home, kafka=kafka) as log:
-            return await look(await LogReader.open(log, None if kafka else home / "keys"))
+            return await look(await LogReader.open(log, keys_of(home, kafka=kafka)))
 
     return asyncio.run(run())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 from msgspec import UNSET, Struct
 
@@ -24,10 +25,11 @@ from helamem.schemas.events import (
     SubjectErased,
     subjects_of,
 )
+from helamem.schemas.records import TopicPartition
 from helamem.schemas.topics import CONTROL, CONVERSATIONS, DEAD_LETTERS, EFFECTS, FACTS, HUBS, RECALLS
 from helamem.schemas.wire import Event, decode
 from helamem.streams.embedding_cache import cache_key
-from helamem.streams.lineage.reader import LogReader
+from helamem.streams.lineage.reader import Found, LogReader
 from helamem.streams.lineage.said import message_of
 from helamem.streams.log.port import Log
 
@@ -49,6 +51,15 @@ class Remains(Struct, kw_only=True):
     tenant: it may quote anybody, also where nothing of it became a fact."""
 
 
+class Cut(NamedTuple):
+    """Where an erasure begins among those who go on speaking: what is said later is not erased by it."""
+
+    ends: Mapping[TopicPartition, int]
+    """Where each partition ended."""
+    keys: frozenset[str]
+    """That were retired: what they sealed is theirs, also where it came later."""
+
+
 class Survey:
     """What a log holds of a data subject; made by `Survey.of`.
 
@@ -63,7 +74,16 @@ class Survey:
         known: Whether anything in the space names this data subject, an erasure included.
     """
 
-    def __init__(self, reader: LogReader, unsealer: Unsealer, space: str, subject: str, embedder: str) -> None:
+    def __init__(
+        self,
+        reader: LogReader,
+        unsealer: Unsealer,
+        space: str,
+        subject: str,
+        *,
+        embedder: str,
+        cut: Cut | None,
+    ) -> None:
         self.memories: list[str] = []
         self.facts: list[str] = []
         self.vectors: set[bytes] = set()
@@ -77,11 +97,14 @@ class Survey:
         self._space = space
         self._subject = subject
         self._embedder = embedder
+        self._cut = cut
         self._gone: set[str] = set()
         self._inputs: set[str] = set()
 
     @classmethod
-    async def of(cls, log: Log, unsealer: Unsealer, *, space: str, subject: str, embedder: str) -> Survey:
+    async def of(
+        cls, log: Log, unsealer: Unsealer, *, space: str, subject: str, embedder: str, cut: Cut | None = None
+    ) -> Survey:
         """Look through a log.
 
         Args:
@@ -90,11 +113,12 @@ class Survey:
             space: Where.
             subject: Who.
             embedder: Name of what gave the vectors.
+            cut: What is said later is left alone; None is for a log in which nobody says anything meanwhile.
 
         Raises:
             BadInput: The log is empty.
         """
-        made = cls(await LogReader.open(log), unsealer, space, subject, embedder)
+        made = cls(await LogReader.open(log), unsealer, space, subject, embedder=embedder, cut=cut)
         await made._messages()
         await made._facts()
         await made._rest()
@@ -107,7 +131,7 @@ class Survey:
             id_, data = message_of(one), one.event.data
             if id_ is None or not isinstance(data, ConversationMessage):
                 continue
-            theirs = self._concerns(data)
+            theirs = self._concerns(one, data)
             self.remains.messages += theirs and data.sealed is UNSET
             if id_ in seen or self._reader.is_put_aside(one.partition, one.offset):
                 continue
@@ -132,7 +156,7 @@ class Survey:
                 continue
             before = self._reader.erased.has(self._space, data.fact_id)
             rests = any(evidence.memory_id in self._gone for evidence in data.evidence)
-            if not (before or rests or self._concerns(data)):
+            if not (before or rests or self._concerns(one, data)):
                 continue
             hubs.add(data.hub)
             self.remains.facts += data.sealed is UNSET
@@ -165,13 +189,16 @@ class Survey:
         self.vectors.add(cache_key(self._embedder, text))
         self._inputs.add(hash_of(text))
 
-    def _concerns(self, data: ConversationMessage | KnowledgeDistilled) -> bool:
+    def _concerns(self, one: Found, data: ConversationMessage | KnowledgeDistilled) -> bool:
         named: Collection[str] = ()
         if data.sealed is not UNSET:
             named = [one.subject for one in data.sealed.keys]
         elif isinstance(data, ConversationMessage):
             named = subjects_of(data)
         self.known |= self._subject in named
+        if self._cut is not None and one.offset >= self._cut.ends.get(one.partition, 0):
+            keys = () if data.sealed is UNSET else data.sealed.keys
+            return any(key.key in self._cut.keys for key in keys)
         return self._subject in named or EVERYONE in named
 
 

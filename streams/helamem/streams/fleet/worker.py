@@ -18,7 +18,7 @@ from helamem.processors.embedder.choose import choose_embedder
 from helamem.processors.embedder.port import Embedder
 from helamem.processors.encoding.processor import GROUP as ENCODING
 from helamem.processors.encoding.processor import Encoding
-from helamem.processors.encoding.unsealing import NoKeys
+from helamem.processors.encoding.unsealing import Erased
 from helamem.processors.port import Processor
 from helamem.processors.store.port import MemoryStore
 from helamem.processors.store.qdrant import QdrantStore
@@ -39,7 +39,8 @@ from helamem.streams.metrics.pumping import meter_of
 from helamem.streams.metrics.registry import Metrics
 from helamem.streams.metrics.watch import watched
 from helamem.streams.pump import Progress
-from helamem.streams.sealing.erasures import read_erased
+from helamem.streams.sealing.erasures import Erasures
+from helamem.streams.sealing.fleet import fleet_sealing
 from helamem.streams.settings_log import settings_in_force
 from helamem.streams.store_process.client import RemoteStore
 from helamem.streams.tracing.untraced import UNTRACED, Untraced
@@ -105,7 +106,9 @@ async def opened(
     """
     kafka = config.kafka()
     embedder = choose_embedder(config.embedder)
-    async with await KafkaLog.open(kafka, TOPICS) as log, open_store(config, embedder) as store:
+    sealing = fleet_sealing(config)
+    async with await KafkaLog.open(kafka, TOPICS) as opened_log, open_store(config, embedder) as store:
+        log = sealing.sealing(opened_log)
         settings = await settings_in_force(log, await store.load_checkpoints(ENCODING))
         if settings is None:
             raise ConfigurationError("the log has no settings yet; run: helamem topics apply")
@@ -115,10 +118,12 @@ async def opened(
                 f"{config.embedder}; set HELAMEM_EMBEDDER to what the log says"
             )
         await _refuse_older_generation(log, store)
-        erased = await read_erased(log)
+        erased = Erased()
+        erasures = Erasures(log, erased)
+        await erasures.look()
         names = {spec.base_name: (await log.partitions(spec.name))[0].topic for spec in TOPICS}
         meters = {role: meter_of(metrics, role) for role in roles}
-        tracers = {role: tracing.pump(role) for role in roles}
+        tracers = {role: tracing.pump(role, sealing.tenants) for role in roles}
         stores = {role: tracers[role].store(meter.store(store)) for role, meter in meters.items()}
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(watched(metrics, log=log, meters=list(meters.values())))
@@ -145,8 +150,9 @@ async def opened(
                                         Encoding,
                                         embedder=tracer.asking(meter.asking(vectors)),
                                         settings=settings,
-                                        unsealer=NoKeys(erased, put_aside=True),
+                                        unsealer=sealing.unsealer(erased),
                                         erased=erased,
+                                        look=erasures.look,
                                     ),
                                     consolidation,
                                 )

@@ -67,6 +67,14 @@ class KafkaHistory:
         sealed = current is not None and current.state == SEALED
         return Logs(self._logs[number], left, number, sealed)
 
+    async def after(self, number: int | None) -> list[KafkaLog]:
+        """Return the generations that came after one, oldest first; after None, the one in use, came none."""
+        logs = await self.look()
+        if number is None:
+            return []
+        left = [log for one, log in sorted(logs.left.items()) if one > number]
+        return [*left, logs.in_use] if number < logs.number else left
+
     async def at(self, number: int | None) -> KafkaLog:
         """Return one generation; None is the one in use.
 

@@ -38,6 +38,18 @@ SEALED_BYTES = 1
 """Largest batch of a topic that takes no more records: none is so small. Every producer is refused, ours or not."""
 
 
+async def retention_ms(settings: KafkaSettings, names: Sequence[str]) -> list[int]:
+    """Return how long Kafka keeps the records of topics, in milliseconds; -1 is for ever.
+
+    Raises:
+        RetryLater: Kafka is away.
+        ConfigurationError: Kafka refuses to tell.
+    """
+    async with admin_client(settings, "looking at topics") as admin:
+        found = await configs_of(admin, names)
+    return [int(found[name].in_force["retention.ms"]) for name in names]
+
+
 async def apply_topics(settings: KafkaSettings, specs: Sequence[TopicSpec], replication: int) -> list[TopicState]:
     """Create the topics that are missing and check those that are there.
 

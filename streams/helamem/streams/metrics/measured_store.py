@@ -43,6 +43,7 @@ STORE_CALLS = (
     "facts-about",
     "spaces",
     "optimize",
+    "erase",
 )
 """Of the port; the store process has `scan` besides."""
 
@@ -187,6 +188,10 @@ class MeasuredStore:
     async def optimize(self) -> None:
         """See `MemoryStore.optimize`."""
         await self._call("optimize", self._store.optimize())
+
+    async def erase(self, space: str, ids: Sequence[str]) -> None:
+        """See `MemoryStore.erase`."""
+        await self._call("erase", self._store.erase(space, ids))
 
     async def close(self) -> None:
         """See `MemoryStore.close`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 
 
@@ -16,6 +17,23 @@ def write_secret(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
     beside.replace(path)
     sync_directory(path.parent)
+
+
+def create_secret(path: Path, content: bytes) -> bool:
+    """Write a new file that only its owner may read, and return whether it is new: one that is there stays.
+
+    Of several processes that do so at once, on several machines too, one succeeds.
+    """
+    beside = path.with_name(f"{path.name}.{secrets.token_hex(8)}.new")
+    write_secret(beside, content)
+    try:
+        os.link(beside, path)
+    except FileExistsError:
+        return False
+    finally:
+        beside.unlink()
+        sync_directory(path.parent)
+    return True
 
 
 def wipe(path: Path) -> None:

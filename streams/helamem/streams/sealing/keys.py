@@ -1,14 +1,18 @@
 """The data keys: one for each data subject of a space, wrapped by the master key.
 
 A key is in use, retired (it opens what it sealed and seals nothing more) or destroyed. A file's name says which, so
-each step is one rename.
+each step is one rename. Processes that share a directory take turns at changing it, by a lock in it.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 import secrets
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -16,12 +20,16 @@ import msgspec
 import orjson
 from msgspec import Struct
 
+from helamem.processors.encoding.unsealing import MissingKeyError
 from helamem.schemas.errors import ConfigurationError
-from helamem.streams.sealing.files import sync_directory, wipe, write_secret
+from helamem.streams.sealing.files import create_secret, sync_directory, wipe
 from helamem.streams.sealing.master import FILE, MasterKey, master_key
 
 _KEY_BYTES = 32
 _USED, _RETIRED, _DESTROYED = "", ".retired", ".destroyed"
+_LOCK = "lock"
+_NO_KEYS = {FILE, _LOCK}
+"""Files in the directory that are none."""
 
 
 def make_keys(directory: Path) -> None:
@@ -53,7 +61,7 @@ class KeyStore(Protocol):
         """Return a key that is in use or retired; None where it was destroyed.
 
         Raises:
-            ConfigurationError: There never was such a key here.
+            MissingKeyError: There never was such a key here.
         """
         ...
 
@@ -61,8 +69,16 @@ class KeyStore(Protocol):
         """Return the ids of the keys of a data subject that are not destroyed."""
         ...
 
-    def retire(self, space: str, subject: str) -> None:
-        """Seal nothing more with the key in use; the next `current` makes another."""
+    def known(self, space: str, subject: str) -> list[str]:
+        """Return the ids of all keys that a data subject ever had here."""
+        ...
+
+    def retire(self, space: str, subject: str) -> list[str]:
+        """Seal nothing more with the key in use; the next `current` makes another.
+
+        Returns:
+            The ids of all keys that are retired now.
+        """
         ...
 
     def destroy(self, space: str, subject: str, key_id: str) -> None:
@@ -88,7 +104,10 @@ class _Name(NamedTuple):
 
 
 class KeyFiles:
-    """A `KeyStore` in a directory: one file for each key. One process at a time writes it.
+    """A `KeyStore` in a directory, one file for each key; many processes may use it at once.
+
+    What is read is remembered. Whether a key is still in use is looked at before each use, since another process may
+    retire or destroy it at any time.
 
     Args:
         directory: Made with its master key by `make_keys`.
@@ -98,19 +117,22 @@ class KeyFiles:
         self.directory = directory
         self._master: MasterKey | None = None
         self._opened: dict[str, bytes] = {}
-        self._names = self._listed()
-        self._used = {name.owner: name.key_id for name in self._names.values() if name.state == _USED}
+        self._names: dict[str, _Name] = {}
+        self._used: dict[str, str] = {}
+        self._look()
 
     def current(self, space: str, subject: str) -> DataKey:
         """See `KeyStore.current`."""
         owner = _owner(space, subject)
-        if owner in self._used:
-            name = self._names[self._used[owner]]
-            return DataKey(name.key_id, self._open(name, space, subject))
-        name, key = _Name(owner, str(uuid.uuid4()), _USED), secrets.token_bytes(_KEY_BYTES)
-        wrapped = self._unlocked().wrap(key, _context(space, subject, name.key_id))
-        stored = _Stored(space=space, subject=subject, wrapped=wrapped.hex())
-        write_secret(self.directory / name.file, msgspec.json.encode(stored))
+        if (known := self._in_use(owner)) is not None and known.key_id in self._opened:
+            return DataKey(known.key_id, self._opened[known.key_id])
+        with self._locked():
+            if (known := self._in_use(owner)) is not None:
+                return DataKey(known.key_id, self._open(known, space, subject))
+            name, key = _Name(owner, str(uuid.uuid4()), _USED), secrets.token_bytes(_KEY_BYTES)
+            wrapped = self._unlocked().wrap(key, _context(space, subject, name.key_id))
+            stored = _Stored(space=space, subject=subject, wrapped=wrapped.hex())
+            create_secret(self.directory / name.file, msgspec.json.encode(stored))
         self._names[name.key_id] = name
         self._used[owner] = name.key_id
         self._opened[name.key_id] = key
@@ -119,11 +141,11 @@ class KeyFiles:
     def find(self, space: str, subject: str, key_id: str) -> bytes | None:
         """See `KeyStore.find`."""
         name = self._names.get(key_id)
-        if name is None or not (self.directory / name.file).exists():  # the process that writes has gone on
-            self._names = self._listed()
+        if name is None or not self._is_there(name):  # another process has gone on
+            self._look()
             name = self._names.get(key_id)
         if name is None or name.owner != _owner(space, subject):
-            raise ConfigurationError(
+            raise MissingKeyError(
                 f"the key {key_id} of {subject} in {space} is not in {self.directory}, and was not destroyed there; "
                 "restore the keys from their copy"
             )
@@ -134,28 +156,49 @@ class KeyFiles:
         return [key_id for key_id in self.known(space, subject) if self._names[key_id].state != _DESTROYED]
 
     def known(self, space: str, subject: str) -> list[str]:
-        """Return the ids of all keys that a data subject ever had here."""
+        """See `KeyStore.known`."""
+        self._look()
         owner = _owner(space, subject)
         return sorted(name.key_id for name in self._names.values() if name.owner == owner)
 
-    def retire(self, space: str, subject: str) -> None:
+    def retire(self, space: str, subject: str) -> list[str]:
         """See `KeyStore.retire`."""
-        for key_id in self.live(space, subject):
-            if self._names[key_id].state == _USED:
-                self._move(self._names[key_id], _RETIRED)
+        with self._locked():
+            retired = self.live(space, subject)
+            for key_id in retired:
+                if self._names[key_id].state == _USED:
+                    self._move(self._names[key_id], _RETIRED)
         self._used.pop(_owner(space, subject), None)
+        return retired
 
     def destroy(self, space: str, subject: str, key_id: str) -> None:
         """See `KeyStore.destroy`."""
-        name = self._names.get(key_id)
-        if name is None or name.owner != _owner(space, subject):
-            return
         self._opened.pop(key_id, None)
-        if self._used.get(name.owner) == key_id:
-            del self._used[name.owner]
-        # Renamed first: from then on nobody takes it for a key, whenever the bytes go.
-        moved = name if name.state == _DESTROYED else self._move(name, _DESTROYED)
-        wipe(self.directory / moved.file)
+        with self._locked():
+            name = self._names.get(key_id)
+            if name is None or name.owner != _owner(space, subject):
+                return
+            if self._used.get(name.owner) == key_id:
+                del self._used[name.owner]
+            # Renamed first: from then on nobody takes it for a key, whenever the bytes go.
+            moved = name if name.state == _DESTROYED else self._move(name, _DESTROYED)
+            wipe(self.directory / moved.file)
+
+    def check(self) -> None:
+        """Look whether keys can be opened here.
+
+        Raises:
+            ConfigurationError: There is no master key, it is none, or others may read it.
+        """
+        self._unlocked()
+
+    def _in_use(self, owner: str) -> _Name | None:
+        """Return the key in use of an owner, as far as this process knows, if it still is."""
+        name = self._names.get(self._used.get(owner, ""))
+        return name if name is not None and self._is_there(name) else None
+
+    def _is_there(self, name: _Name) -> bool:
+        return (self.directory / name.file).exists()
 
     def _open(self, name: _Name, space: str, subject: str) -> bytes:
         key = self._opened.get(name.key_id)
@@ -164,6 +207,8 @@ class KeyFiles:
             try:
                 stored = msgspec.json.decode(path.read_bytes(), type=_Stored)
                 wrapped = bytes.fromhex(stored.wrapped)
+            except FileNotFoundError:
+                raise MissingKeyError(f"the key {path} was moved just now; try again") from None
             except (OSError, ValueError) as error:
                 raise ConfigurationError(f"the key {path} cannot be read ({error}); restore it from its copy") from None
             key = self._unlocked().unwrap(wrapped, _context(space, subject, name.key_id))
@@ -182,17 +227,30 @@ class KeyFiles:
             self._master = master_key(self.directory, create=False)
         return self._master
 
-    def _listed(self) -> dict[str, _Name]:
-        if not self.directory.is_dir():
-            return {}
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Be the one process that changes the directory, and know what is in it."""
+        descriptor = os.open(self.directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            self._look()
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _look(self) -> None:
+        """Learn what the directory holds."""
         names = {}
-        for path in self.directory.iterdir():
-            if path.name == FILE or path.suffix == ".new":
+        for path in self.directory.iterdir() if self.directory.is_dir() else ():
+            if path.name in _NO_KEYS or path.suffix == ".new":
                 continue
             owner, _, rest = path.name.partition("-")
             key_id, dot, state = rest.partition(".")
             names[key_id] = _Name(owner, key_id, dot + state)
-        return names
+        self._names = names
+        self._used = {name.owner: name.key_id for name in names.values() if name.state == _USED}
+        for key_id in [one for one in self._opened if one not in names or names[one].state == _DESTROYED]:
+            del self._opened[key_id]
 
 
 def _owner(space: str, subject: str) -> str:

@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from helamem.schemas.errors import ConfigurationError
-from helamem.streams.sealing.files import write_secret
+from helamem.streams.sealing.files import create_secret
 
 VARIABLE = "HELAMEM_MASTER_KEY"
 """Holds the master key as 64 hexadecimal digits; where it is set there is no file."""
@@ -95,7 +95,8 @@ def master_key(directory: Path, *, create: bool, environment: Mapping[str, str] 
                 "variable"
             ) from None
         text = secrets.token_hex(_KEY_BYTES)
-        write_secret(path, f"{text}\n".encode())
+        if not create_secret(path, f"{text}\n".encode()):  # somebody else has just made one
+            return master_key(directory, create=False, environment=environment)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"the master key {path} cannot be read: {error}; check the file") from None
     return LocalMasterKey(_key(text, str(path)), str(path))

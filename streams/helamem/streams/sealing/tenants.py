@@ -1,7 +1,8 @@
-"""Whose words are sealed in a home, and with what that does not go together."""
+"""Whose words are sealed, and with what that does not go together."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from helamem.processors.embedder.choose import is_recorded
@@ -10,6 +11,8 @@ from helamem.schemas.topics import TOPICS
 from helamem.streams.home import Home, wall_clock_ms
 from helamem.streams.log.sqlite import SqliteLog
 from helamem.streams.settings_log import settings_in_force
+
+TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 async def seal_tenant(path: Path, tenant: str) -> tuple[str, ...]:
@@ -26,7 +29,7 @@ async def seal_tenant(path: Path, tenant: str) -> tuple[str, ...]:
             async with await SqliteLog.open(home.log_path, TOPICS, wall_clock_ms, read_only=True) as log:
                 settings = await settings_in_force(log, {})
             if settings is not None:
-                check_embedder(home, settings.encoding.embedder)
+                check_embedder(f"the home {path}", settings.encoding.embedder)
         if not home.sealed_tenants:
             from helamem.streams.sealing.keys import make_keys  # noqa: PLC0415 - it imports cryptography
 
@@ -35,26 +38,26 @@ async def seal_tenant(path: Path, tenant: str) -> tuple[str, ...]:
         return home.sealed_tenants
 
 
-def check_distiller(home: Home, model: str) -> None:
-    """Refuse a model elsewhere that distils for a home in which words are sealed, for the same reason.
+def check_distiller(place: str, model: str) -> None:
+    """Refuse a model elsewhere that distils where words are sealed, for the same reason.
 
     Raises:
         ConfigurationError: Always.
     """
     raise ConfigurationError(
-        f"words are sealed in the home {home.path}, and what {model} answers would stand in its log unsealed; unset "
+        f"words are sealed in {place}, and what {model} answers would stand in its log unsealed; unset "
         "HELAMEM_DISTILLER there, so that facts are quoted"
     )
 
 
-def check_embedder(home: Home, name: str) -> None:
-    """Refuse a service that embeds for a home in which words are sealed: its answers are recorded, and are not.
+def check_embedder(place: str, name: str) -> None:
+    """Refuse a service that embeds where words are sealed: its answers are recorded, and are not.
 
     Raises:
         ConfigurationError: It is one.
     """
     if is_recorded(name):
         raise ConfigurationError(
-            f"{name} embeds for the home {home.path}, and what a service answers stands in the log unsealed; to seal "
-            "words, begin a home with a model on this machine, such as wordllama"
+            f"{name} embeds for {place}, and what a service answers stands in the log unsealed; to seal words, begin "
+            "a log with a model on this machine, such as wordllama"
         )

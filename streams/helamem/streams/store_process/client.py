@@ -213,6 +213,10 @@ class RemoteStore:
         """Build the graphs and merge the segments; the store process answers nobody meanwhile."""
         await self._change(p.Optimize(), None)
 
+    async def erase(self, space: str, ids: Sequence[str]) -> None:
+        """Put tombstones in the place of memories and facts; the store process has others try again meanwhile."""
+        await self._change(p.Erase(space, tuple(ids)), None)
+
     async def close(self) -> None:
         """Flush and release everything; closing twice does no harm, nor does it when the process is gone.
 

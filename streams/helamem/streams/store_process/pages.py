@@ -43,9 +43,9 @@ class PagedStore(EdgeStore):
             space: Only of this one; None for all.
             cursor: Where to begin; None at the beginning.
         """
-        shard, record_of = self._kind(kind)
 
         def read() -> tuple[list[tuple[str, Scanned]], str | None]:
+            shard, record_of = self._kind(kind)
             request = ScrollRequest(
                 filter=queries.within(space), limit=PAGE, offset=cursor, with_payload=True, with_vector=False
             )

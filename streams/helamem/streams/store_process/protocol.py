@@ -78,6 +78,13 @@ class Optimize(Call, frozen=True, tag=True):
     """Answered with null."""
 
 
+class Erase(Call, frozen=True, tag=True):
+    """Answered with null once the words are gone from the disk."""
+
+    space: str
+    ids: tuple[str, ...]
+
+
 class LoadCheckpoints(Call, frozen=True, tag=True):
     """Answered with a `Page`; the cursor names the partition to begin with, in the order of their names."""
 
@@ -172,7 +179,7 @@ class Spaces(Call, frozen=True, tag=True):
     """Answered with a map of counts."""
 
 
-Change = Write | Flush | SaveCheckpoint | Optimize
+Change = Write | Flush | SaveCheckpoint | Optimize | Erase
 """Calls that are taken up in the order in which one client sent them."""
 Read = (
     LoadCheckpoints

@@ -100,6 +100,9 @@ class Service:
                 self.counts["checkpoints"] += 1
             case p.Optimize():
                 await self._optimize()
+            case p.Erase(space, ids):
+                await self._store.erase(space, ids)
+                self.counts["erasures"] += 1
 
     async def _read(self, call: p.Read) -> bytes:
         store = self._store
