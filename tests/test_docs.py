@@ -126,6 +126,23 @@ def test_commands_of_the_erasure_page_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_commands_of_the_forgetting_page_run(tmp_path: Path) -> None:
+    """Every command of docs/forgetting.md runs as written; what it shows goes, and comes back."""
+    (tmp_path / "chat.jsonl").write_text("\n".join(_blocks("json")).replace("2025-", "2020-"))
+    _helamem("helamem ingest chat.jsonl --space acme/mira", tmp_path)
+    before = json.loads(_helamem("helamem digest", tmp_path))["digest"]
+    (block,) = _blocks("console", (ROOT / "docs" / "forgetting.md").read_text())
+    policy, dry, wet, undo = block.strip().splitlines()
+    assert json.loads(_helamem(policy, tmp_path))["settings"]["forgetting_of"]["acme"]["budget"] == 2
+    shown, done = (json.loads(_helamem(line, tmp_path)) for line in (dry, wet))
+    assert shown["memories"]
+    assert shown["memories"] == done["memories"]
+    restored = json.loads(_helamem(undo.replace("RUN_ID", done["run"]), tmp_path))
+    assert restored["restored"] == {"acme/mira": [one["memory_id"] for one in done["memories"]]}
+    assert json.loads(_helamem("helamem digest", tmp_path))["digest"] == before
+
+
+@pytest.mark.slow
 def test_commands_of_the_replay_page_run(tmp_path: Path) -> None:
     """Every command of docs/replay.md runs as written, on the README's own example file."""
     (tmp_path / "chat.jsonl").write_text("\n".join(_blocks("json")))

@@ -32,7 +32,7 @@ from helamem.schemas.events import (
     SubjectErased,
 )
 from helamem.schemas.generate import documents
-from helamem.schemas.settings import EncodingSettings, HebbianSettings, Settings
+from helamem.schemas.settings import EncodingSettings, ForgettingPolicy, HebbianSettings, Settings
 from helamem.schemas.wire import Event, encode
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -100,7 +100,9 @@ EXPECTED: dict[str, Event] = {
         )
     ),
     "knowledge.retracted.v1": _event(KnowledgeRetracted(fact_id=_B, reason="superseded"), time_ms=0),
-    "memory.forgotten.v1": _event(MemoryForgotten(memory_ids=(_A, _B), reason="weak"), time_ms=253_402_300_799_999),
+    "memory.forgotten.v1": _event(
+        MemoryForgotten(memory_ids=(_A, _B), reason="weak", run=_B), time_ms=253_402_300_799_999
+    ),
     "memory.restored.v1": _event(MemoryRestored(memory_ids=(_A,), reason="asked for")),
     "subject.erased.v1": _event(SubjectErased(subject="Zoë 🐈", memory_ids=(_A, _B), fact_ids=(_B,), keys=(_A,))),
     "settings.applied.v1": _event(
@@ -119,6 +121,16 @@ EXPECTED: dict[str, Event] = {
                     hub_cluster=64,
                     hub_rest_s=1,
                 ),
+                forgetting_of={
+                    "acme": ForgettingPolicy(
+                        weaker_than=0.5,
+                        older_than_days=36_525,
+                        not_recalled_for_days=0,
+                        protected=("agent", "facts", "hubs", "speaker:Zoë 🐈"),
+                        budget=1,
+                        every_days=7,
+                    )
+                },
             )
         )
     ),

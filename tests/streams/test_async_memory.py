@@ -172,10 +172,10 @@ async def test_forget_dry_run_then_forget_then_restore(memory: AsyncMemory) -> N
     policy = ForgettingPolicy(older_than_days=30)
     as_of = TIME + timedelta(days=30, minutes=1)
     before = (await memory.digest()).digest
-    found = await memory.forgettable(SPACE, policy, as_of=as_of)
-    assert [one.message_id for one in found] == ["m0", "m1"]
+    (choice,) = (await memory.forgettable(SPACE, policy, as_of=as_of)).choices
+    assert [one.message_id for one in choice.memories] == ["m0", "m1"]
     assert (await memory.digest()).digest == before
-    ids = [one.memory_id for one in found]
+    ids = [one.memory_id for one in choice.memories]
     await memory.forget(SPACE, ids, "weak")
     await memory.process()
     assert {hit.turn.message_id for hit in (await memory.recall(SPACE, "tent")).hits if hit.turn} == {"m2"}

@@ -27,6 +27,8 @@ _PATTERNS = {
     "^[0-9a-f]{8}-": "must be a UUID in lower case, like 0190c0de-1111-4222-8333-444455556666",
     "^[0-9a-f]{64}": "must be a SHA-256 in hexadecimal: 64 digits, letters in lower case",
     "^[0-9a-f]{2}-": "must be a W3C trace context: version, trace id, parent id and flags",
+    "^(facts|": "must be facts, hubs, user, agent or speaker:NAME",
+    "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$": "must be a tenant, of ASCII letters and digits and of . _ -",
     "^[A-Za-z0-9]": "must be `tenant/name`, of ASCII letters and digits and of . _ - (after the slash also : and @)",
 }
 """By how the pattern begins."""

@@ -220,6 +220,8 @@ class MemoryForgotten(EventData, frozen=True, kw_only=True):
 
     memory_ids: Annotated[tuple[Uuid, ...], Meta(min_length=1, max_length=1000)]
     reason: Name
+    run: Uuid | UnsetType = UNSET
+    """Which application of a policy chose them, so that all it chose can be brought back; missing where none did."""
 
 
 class MemoryRestored(EventData, frozen=True, kw_only=True):

@@ -128,7 +128,11 @@ EXAMPLES: tuple[Event, ...] = (
     ),
     _event("retracted", "helamem/consolidation", KnowledgeRetracted(fact_id=_FACT, reason="superseded")),
     _event(
-        "forgotten", "helamem/forgetting", MemoryForgotten(memory_ids=(_WALK,), reason="weak, old and not recalled")
+        "forgotten",
+        "helamem/forgetting",
+        MemoryForgotten(
+            memory_ids=(_WALK,), reason="weak, old and not recalled", run=derived_id("example", "forgetting")
+        ),
     ),
     _event("restored", "helamem/cli", MemoryRestored(memory_ids=(_WALK,), reason="forgotten by mistake")),
     _event(

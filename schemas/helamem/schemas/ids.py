@@ -19,6 +19,11 @@ def derived_id(*parts: str) -> str:
     return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
 
 
+def tenant_of(space: str) -> str:
+    """Return the first part of a space's name."""
+    return space.partition("/")[0]
+
+
 def memory_id(space: str, message_id: str) -> str:
     """Return the id of the memory that a message becomes in its space."""
     return derived_id("memory", space, message_id)

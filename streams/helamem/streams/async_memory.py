@@ -16,7 +16,6 @@ from msgspec import UNSET, Struct
 from helamem.processors.consolidation.distiller import Distiller, HubsWait
 from helamem.processors.digest import Digest, digest
 from helamem.processors.embedder.port import Embedder
-from helamem.processors.forgetting.policy import Forgettable, ForgettingPolicy, forgettable
 from helamem.processors.hebbian.decay import CAP, decayed, tick
 from helamem.processors.hebbian.packing import unpack
 from helamem.processors.profile.profile import Profile, profile
@@ -35,12 +34,14 @@ from helamem.schemas.events import (
 )
 from helamem.schemas.ids import derived_id, id_text, memory_id
 from helamem.schemas.records import TopicPartition
-from helamem.schemas.settings import Settings
+from helamem.schemas.settings import ForgettingPolicy, Settings
 from helamem.schemas.times import to_ms
-from helamem.schemas.topics import CONTROL, CONVERSATIONS, RECALLS
+from helamem.schemas.topics import CONVERSATIONS, RECALLS
 from helamem.schemas.wire import Event, decode, marker_of
 from helamem.streams.appending import Appended, Appending, Offered
 from helamem.streams.distilling import ModelSettings
+from helamem.streams.forgetting.decision import Decision
+from helamem.streams.forgetting.run import Forgetting
 from helamem.streams.home import wall_clock_ms
 from helamem.streams.ingest.incoming import record_of
 from helamem.streams.instance import Instance
@@ -101,6 +102,9 @@ class AsyncMemory:
         instance: What works in the home.
         clock: Milliseconds since 1970.
         new_id: Makes ids of recalls and of messages that have none.
+
+    Attributes:
+        forgetting: What hides memories and brings them back.
     """
 
     def __init__(
@@ -122,6 +126,9 @@ class AsyncMemory:
         self._appending = Appending(instance.log, instance.store)
         self._measured = nullcontext if meter is None else meter.recall
         self._timed = nullcontext if meter is None else meter.timed
+        self.forgetting = Forgetting(
+            instance.store, instance.log, instance.settings, new_id=new_id, sending=self._sending
+        )
 
     @classmethod
     async def open(
@@ -383,25 +390,55 @@ class AsyncMemory:
         return await digest(self.instance.store, space)
 
     async def forgettable(
-        self, space: str, policy: ForgettingPolicy | None = None, *, as_of: datetime | None = None
-    ) -> list[Forgettable]:
-        """Return what the policy would hide in a space; nothing is changed."""
-        store = self.instance.store
-        return forgettable(
-            {turn.id: turn async for turn in store.scan_turns(space)},
-            {row.memory_id: row async for row in store.scan_edges(space)},
-            policy or ForgettingPolicy(),
-            self._clock() if as_of is None else to_ms(as_of),
-            self.instance.settings.hebbian.half_life_s * 1000,
+        self,
+        spaces: str | Sequence[str],
+        policy: ForgettingPolicy | None = None,
+        *,
+        as_of: datetime | int | None = None,
+    ) -> Decision:
+        """Return what would be forgotten; nothing is changed.
+
+        Args:
+            spaces: A space, or several.
+            policy: What may go; None is what the settings say of each space's tenant.
+            as_of: The moment of the decision, event time (aware, or milliseconds since 1970). None is now.
+        """
+        as_of_ms = to_ms(as_of) if isinstance(as_of, datetime) else as_of
+        return await self.forgetting.decide(
+            [spaces] if isinstance(spaces, str) else spaces,
+            as_of_ms=self._clock() if as_of_ms is None else as_of_ms,
+            policy=policy,
         )
+
+    async def forget_chosen(self, decision: Decision) -> str | None:
+        """Hide what was decided, by events in the log, and return the id of this run, or None where nothing goes.
+
+        `restore_run` brings back what it hid.
+        """
+        return await self.forgetting.carry_out(decision)
 
     async def forget(self, space: str, memory_ids: Sequence[str], reason: str) -> None:
         """Hide memories from recall, by an event in the log; `restore` brings them back."""
-        await self._control(space, memory_ids, MemoryForgotten, reason)
+        await self.forgetting.mark(space, memory_ids, MemoryForgotten, reason, time_ms=self._clock())
 
     async def restore(self, space: str, memory_ids: Sequence[str], reason: str) -> None:
         """Bring forgotten memories back."""
-        await self._control(space, memory_ids, MemoryRestored, reason)
+        await self.forgetting.mark(space, memory_ids, MemoryRestored, reason, time_ms=self._clock())
+
+    async def restore_run(self, run: str, *, space: str | None = None) -> dict[str, list[str]]:
+        """Bring back what a run of forgetting hid, but for what was restored, forgotten again or erased since.
+
+        Args:
+            run: Its id.
+            space: Only of this space; None is all.
+
+        Returns:
+            Per space, the ids of what is brought back.
+
+        Raises:
+            BadInput: The log holds no such run, or it hid nothing in this space.
+        """
+        return await self.forgetting.undo(run, time_ms=self._clock(), space=space)
 
     async def close(self) -> None:
         """Release the home."""
@@ -414,16 +451,6 @@ class AsyncMemory:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-    async def _control(
-        self, space: str, memory_ids: Sequence[str], kind: type[MemoryForgotten | MemoryRestored], reason: str
-    ) -> None:
-        parts = [tuple(memory_ids[start : start + 1000]) for start in range(0, len(memory_ids), 1000)]
-        with self._sending(CONTROL.name, {space}, len(parts)) as traceparent:
-            events = [
-                self._event(space, self._clock(), kind(memory_ids=part, reason=reason), traceparent) for part in parts
-            ]
-            await self.instance.log.append([record_of(event) for event in events])
 
     def _sending(
         self, topic: str, spaces: Collection[str], records: int = 1, cause: str | None = None

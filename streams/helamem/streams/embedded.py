@@ -23,16 +23,28 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from helamem.processors.consolidation.distiller import Distiller
 from helamem.processors.embedder.port import Embedder
-from helamem.processors.forgetting.policy import Forgettable, ForgettingPolicy
+from helamem.processors.forgetting.policy import Choice, Forgettable
 from helamem.processors.profile.profile import Profile
 from helamem.processors.recall.recall import Hit
-from helamem.schemas.settings import Settings
+from helamem.schemas.settings import ForgettingPolicy, Settings
 from helamem.streams.async_memory import AsyncMemory, Message, Recalled
 from helamem.streams.distilling import ModelSettings
+from helamem.streams.forgetting.decision import Decision
 from helamem.streams.metrics.registry import Metrics
 from helamem.streams.tracing.untraced import UNTRACED, Untraced
 
-__all__ = ["AsyncMemory", "Forgettable", "ForgettingPolicy", "Hit", "Memory", "Message", "Profile", "Recalled"]
+__all__ = [
+    "AsyncMemory",
+    "Choice",
+    "Decision",
+    "Forgettable",
+    "ForgettingPolicy",
+    "Hit",
+    "Memory",
+    "Message",
+    "Profile",
+    "Recalled",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -100,8 +112,10 @@ class Memory:
     spaces = _waiting(AsyncMemory.spaces)
     digest = _waiting(AsyncMemory.digest)
     forgettable = _waiting(AsyncMemory.forgettable)
+    forget_chosen = _waiting(AsyncMemory.forget_chosen)
     forget = _waiting(AsyncMemory.forget)
     restore = _waiting(AsyncMemory.restore)
+    restore_run = _waiting(AsyncMemory.restore_run)
 
     def close(self) -> None:
         """Release the home; a second call does nothing."""

@@ -381,7 +381,7 @@ async def test_batch_boundaries_do_not_change_the_digest(
                 await pump.run(until=done)
                 one.counts.update(pump.counts)
             assert await one.digest() == expected[0]
-            names = ("encoded", "duplicate", "conflict", "facts", "marks")
+            names = ("encoded", "duplicate", "conflict", "facts", "forgotten", "restored", "retracted")
             assert {n: one.counts[n] for n in names} == {n: expected[1][n] for n in names}
 
 

@@ -11,9 +11,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from helamem.processors.forgetting.policy import ForgettingPolicy
 from helamem.streams import cli
-from helamem.streams.cli import forget
 from streams.cli.shell import Ran, run
 
 ONLY_HELP = """
@@ -104,6 +102,20 @@ def test_the_module_can_be_run() -> None:
         ("ingest", "file", "--format", "xml"),
         ("reinforce", "recall-without-memories"),
         ("forget", "--space", "a/b"),
+        ("forget", "--dry-run"),
+        ("forget", "--space", "a/b", "--tenant", "a", "--dry-run"),
+        ("forget", "--tenant", "a/b", "--dry-run"),
+        ("forget", "--space", "a/b", "--dry-run", "--budget", "0"),
+        ("forget", "--space", "a/b", "--dry-run", "--weaker-than", "nan"),
+        ("forget", "--space", "a/b", "--dry-run", "--older-than-days", "-1"),
+        ("forget", "--space", "a/b", "--dry-run", "--protect", "everything"),
+        ("forget", "--space", "a/b", "--dry-run", "--protect", "user", "--protect", "agent"),
+        ("forget", "--space", "a/b", "--dry-run", "--kafka", "--home", "somewhere"),
+        ("restore",),
+        ("restore", "an-id"),
+        ("restore", "an-id", "--space", "a/b", "--run", "a-run"),
+        ("settings", "--tenant", "acme"),
+        ("settings", "--tenant", "acme/mira", "--set", "forgetting.budget=1"),
         ("forget", "--space", "a/b", "--dry-run", "--yes"),
         ("ingest", "file", "--kafka", "--home", "somewhere"),
         ("lag", "--kafka", "--home", "somewhere"),
@@ -119,12 +131,3 @@ def test_bad_usage_is_exit_code_2(call: Callable[..., Ran], home: Path, argument
     assert ran.err
     assert "Traceback" not in ran.err
     assert not home.exists()
-
-
-def test_the_defaults_of_forget_are_those_of_the_policy() -> None:
-    """They are written down twice, since the policy takes long to import."""
-    assert ForgettingPolicy() == ForgettingPolicy(
-        weaker_than=forget.WEAKER_THAN,
-        older_than_days=forget.OLDER_THAN_DAYS,
-        not_recalled_for_days=forget.NOT_RECALLED_FOR_DAYS,
-    )

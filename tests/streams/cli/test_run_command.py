@@ -34,6 +34,24 @@ def test_a_signal_stops_it_in_good_order(home: Path, chat: Path, number: signal.
 
 
 @pytest.mark.slow
+def test_it_forgets_by_itself_where_the_policy_says_how_often(home: Path, tmp_path: Path) -> None:
+    """It says what went and how to undo it, and the next command knows of it."""
+    lines = [message(n, f"Day {n} at the harbour.", time=f"202{n}-01-01T00:00:00Z") for n in range(3)]
+    run("ingest", write_lines(tmp_path / "chat.jsonl", *lines), "--home", home)
+    policy = ("every_days=7", "older_than_days=500", "budget=2")
+    run("settings", *[part for value in policy for part in ("--set", f"forgetting.{value}")], "--home", home)
+    process = following(home)
+    assert process.stderr is not None
+    said = logged(process.stderr.readline())
+    assert said.startswith("forgot memories of acme, faded: 1, over budget: 0; undo with: helamem restore --run ")
+    process.terminate()
+    ran = ended(process)
+    assert (ran.code, ran.err) == (0, "")
+    undone = run("restore", "--run", said.rpartition(" ")[2], "--home", home).json["restored"]
+    assert [len(ids) for ids in undone.values()] == [1]
+
+
+@pytest.mark.slow
 def test_a_second_writer_is_told_who_is_first(home: Path, chat: Path) -> None:
     """While it runs, commands that write are refused with its process id; looking at dead letters works."""
     run("ingest", chat, "--home", home)

@@ -35,7 +35,7 @@ def test_a_digest_names_its_spaces_positions_and_settings(call: Call) -> None:
     assert answer["parts"]["acme/mira"]["counts"] == {"memories": 4, "edges": 0, "facts": 0}
     assert len(answer["positions"]) == 20
     assert sum(answer["positions"].values()) == 6 + 8  # the messages, and the settings of every governed partition
-    assert answer["settings"] == msgspec.to_builtins(Settings())
+    assert msgspec.convert(answer["settings"], Settings) == Settings()
 
 
 def test_a_digest_of_one_space(call: Call) -> None:
@@ -99,10 +99,17 @@ def test_bad_settings_are_refused(call: Call) -> None:
         ("hebbian.nonsense=1", "there is no setting hebbian.nonsense"),
         ("encoding.embedder=openai:x", "replay the log into another home"),
         ("logic_version=2", "cannot be changed in place"),
+        ("forgetting.budget=0", "forgetting.budget must be at least 1"),
+        ("forgetting.protected=all", "forgetting.protected[0] must be facts, hubs, user, agent or speaker:NAME"),
+        ("forgetting.protected=user,agent", "nothing could ever be forgotten"),
+        ("forgetting.weaker_than=nan", "forgetting.weaker_than"),
+        ("forgetting_of.acme.budget=1", "there is no setting forgetting_of.acme.budget"),
     ):
         ran = call("settings", "--set", "hebbian.hub_degree=5", "--set", change)
         assert (ran.code, ran.out) == (2, ""), change
         assert complaint in ran.err
+    of_tenant = call("settings", "--tenant", "acme", "--set", "hebbian.hub_degree=5")
+    assert "hebbian.hub_degree is the same for all tenants" in of_tenant.err
     assert call("settings").json == before
 
 
@@ -112,21 +119,56 @@ def test_forgetting_shows_first_and_can_be_undone(call: Call) -> None:
     before = call("digest").json["digest"]
     forget = ("forget", "--space", "acme/mira", "--older-than-days", 10, "--as-of", "2025-02-01T00:00:00Z")
     dry = call(*forget, "--dry-run")
-    assert (dry.code, dry.json["dry_run"], len(dry.json["memories"])) == (0, True, 4)
-    assert dry.json["memories"][0]["age_days"] == 30
-    assert dry.json["memories"][0]["last_recalled"] is None
+    assert (dry.code, dry.json["dry_run"], dry.json["run"], len(dry.json["memories"])) == (0, True, None, 4)
+    first = dry.json["memories"][0]
+    assert (first["age_days"], first["reason"], first["last_recalled"]) == (30, "faded", None)
+    assert dry.json["counts"] == {"faded": 4, "over-budget": 0}
+    (space,) = dry.json["spaces"]
+    assert (space["memories"], space["policy"]["older_than_days"], space["policy"]["weaker_than"]) == (4, 10, 0.02)
     assert call("digest").json["digest"] == before
     wet = call(*forget, "--yes")
-    assert wet.json == dry.json | {"dry_run": False}
+    run = wet.json["run"]
+    assert wet.json == dry.json | {"dry_run": False, "run": run}
     assert call("recall", "Who moved?", "--space", "acme/mira", "--no-emit").json["results"] == []
     assert call("recall", "Who moved?", "--space", "acme/tom", "--no-emit").json["results"]
     assert call(*forget, "--dry-run").json["memories"] == []
+    assert call(*forget, "--yes").json["run"] is None
     ids = [memory["memory_id"] for memory in dry.json["memories"]]
-    assert call("restore", "--space", "acme/mira", *ids).json == {"space": "acme/mira", "restored": ids}
+    some = call("restore", "--space", "acme/mira", *ids[:1])
+    assert some.json == {"run": None, "restored": {"acme/mira": ids[:1]}}
+    assert call("restore", "--run", run).json == {"run": run, "restored": {"acme/mira": ids[1:]}}
     assert call("digest").json["digest"] == before
     again = call("restore", "--space", "acme/mira", *ids)
-    assert (again.code, again.json["restored"]) == (0, [])
+    assert (again.code, again.json["restored"]) == (0, {"acme/mira": []})
     assert "not hidden in the first place: 4" in again.err
+    assert "there is no run of forgetting unknown in the log" in call("restore", "--run", "unknown").err
+
+
+@pytest.mark.slow
+def test_each_tenant_forgets_by_its_own_policy(call: Call, chat: Path) -> None:
+    """It stands in the settings; it begins as that of all and can be taken away; options change single values."""
+    chat.write_text(chat.read_text().replace("acme/", "globex/"))
+    call("ingest", chat)
+    call("settings", "--set", "forgetting.protected=user,speaker:Tom", "--set", "forgetting.every_days=7")
+    own = call("settings", "--tenant", "globex", "--set", "forgetting.budget=1", "--set", "forgetting.protected=none")
+    shown = call("settings").json["settings"]
+    assert shown == own.json["settings"]
+    assert shown["forgetting"]["protected"] == ["user", "speaker:Tom"]
+    assert (shown["forgetting"]["budget"], shown["forgetting"]["every_days"]) == (None, 7)
+    assert shown["forgetting_of"] == {"globex": shown["forgetting"] | {"budget": 1, "protected": []}}
+    when = ("--dry-run", "--as-of", "2025-02-01T00:00:00Z")
+    found = call("forget", "--tenant", "globex", *when).json
+    assert [(one["space"], one["counts"]["over-budget"]) for one in found["spaces"]] == [
+        ("globex/mira", 3),
+        ("globex/tom", 1),
+    ]
+    other = call("forget", "--tenant", "acme", "--older-than-days", 1, *when).json
+    assert (other["memories"], [one["spared"] for one in other["spaces"]]) == ([], [{"user": 4}, {"user": 2}])
+    both = call("forget", "--tenant", "acme", "--older-than-days", 1, "--protect", "hubs", *when).json
+    assert both["counts"] == {"faded": 6, "over-budget": 0}
+    gone = call("settings", "--tenant", "globex", "--set", "forgetting=default").json["settings"]
+    assert gone == shown | {"forgetting_of": {}}
+    assert "no space of the tenant initech" in call("forget", "--tenant", "initech", "--dry-run").err
 
 
 @pytest.mark.slow

@@ -104,7 +104,7 @@ def test_what_was_put_aside_retracted_and_hidden_is_said(call: Call, home: Path,
         await instance.close()
 
     asyncio.run(spoil())
-    older = ("--older-than-days", 0, "--weaker-than", 1, "--not-recalled-for-days", 0)
+    older = ("--older-than-days", 0, "--weaker-than", 1, "--not-recalled-for-days", 0, "--protect", "none")
     call("forget", "--space", "acme/mira", *older, "--as-of", "2035-01-01T00:00:00Z", "--yes")
 
     top = call("trace", recalled["recall_id"]).json["trace"]

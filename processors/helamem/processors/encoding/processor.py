@@ -49,6 +49,13 @@ from helamem.schemas.topics import CONTROL, CONVERSATIONS, FACTS, TopicSpec
 from helamem.schemas.traceparent import caused
 
 GROUP = "encoding"
+_MARKED: dict[type[EventData], str] = {
+    KnowledgeRetracted: "retracted",
+    MemoryForgotten: "forgotten",
+    MemoryRestored: "restored",
+    SubjectErased: "erased",
+}
+"""How marks are counted."""
 
 
 async def _nothing() -> None:
@@ -133,7 +140,9 @@ class Encoding:
                     _check_fact_id(delivery.event.space, data)
                     statements.append((delivery, data))
                 case KnowledgeRetracted() | MemoryForgotten() | MemoryRestored() | SubjectErased() as data:
-                    marks += self._marks(delivery, data)
+                    said = self._marks(delivery, data)
+                    counts[_MARKED[type(data)]] += len(said)
+                    marks += said
                 case data:
                     raise AssertionError(f"{data.event_type} is in a topic of encoding and is not encoded")
         self._check(batch.partition)
@@ -142,7 +151,6 @@ class Encoding:
         counts["encoded"] += len(memories)
         counts["facts"] += len(facts)
         counts["amended"] += len(amendments)
-        counts["marks"] += len(marks)
         return Effects(
             writes=Writes(
                 memories=tuple(memories), facts=tuple(facts), amendments=tuple(amendments), marks=tuple(marks)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
 
 from helamem.schemas.complaints import invalid
 from helamem.schemas.errors import BadInput
+from helamem.schemas.settings import ForgettingPolicy, Tenant
 from helamem.schemas.wire import Space
 
 EXIT_PROBLEM = 1
@@ -31,6 +32,12 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON also to a t
 SpaceOption = Annotated[str, typer.Option("--space", help="The space, TENANT/NAME.", show_default=False)]
 AnySpaceOption = Annotated[
     str | None, typer.Option("--space", help="Only this space, TENANT/NAME.", show_default="all")
+]
+TenantOption = Annotated[
+    str | None,
+    typer.Option(
+        "--tenant", help="All spaces of this tenant: the part of a space's name before the slash.", show_default=False
+    ),
 ]
 ArchiveOption = Annotated[
     str | None,
@@ -105,3 +112,45 @@ def check_space(space: str) -> str:
         return msgspec.convert(space, Space)
     except msgspec.ValidationError as error:
         raise BadInput(f"the space {space!r}: {invalid(error, 'space').reason}") from None
+
+
+def check_tenant(tenant: str) -> str:
+    """Return the name of a tenant.
+
+    Raises:
+        BadInput: No tenant can be called so.
+    """
+    try:
+        return msgspec.convert(tenant, Tenant)
+    except msgspec.ValidationError:
+        raise BadInput(
+            f"{tenant!r} is no tenant; it is the part of a space's name before the slash, like acme"
+        ) from None
+
+
+def policy_with(policy: ForgettingPolicy, changes: Mapping[str, Any]) -> ForgettingPolicy:
+    """Return a policy of forgetting with some values changed.
+
+    Raises:
+        BadInput: It makes no sense.
+    """
+    values: dict[str, Any] = msgspec.to_builtins(policy)
+    try:
+        return check_policy(msgspec.convert(values | dict(changes), ForgettingPolicy))
+    except msgspec.ValidationError as error:
+        poison = invalid(error, "")
+        raise BadInput(f"the policy of forgetting: {poison.field} {poison.reason}") from None
+
+
+def check_policy(policy: ForgettingPolicy) -> ForgettingPolicy:
+    """Return a policy of forgetting by which something can go.
+
+    Raises:
+        BadInput: It protects whoever can speak.
+    """
+    if {"user", "agent"} <= set(policy.protected):
+        raise BadInput(
+            "the policy of forgetting: protected holds both user and agent, so nothing could ever be forgotten; leave "
+            "one of them out"
+        )
+    return policy

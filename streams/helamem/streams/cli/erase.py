@@ -12,9 +12,16 @@ import msgspec
 import typer
 from rich.console import Console
 
-from helamem.schemas.errors import BadInput
 from helamem.schemas.topics import TOPICS
-from helamem.streams.cli.commands import DEFAULT_HOME, HomeOption, JsonOption, SpaceOption, add, check_space
+from helamem.streams.cli.commands import (
+    DEFAULT_HOME,
+    HomeOption,
+    JsonOption,
+    SpaceOption,
+    add,
+    check_space,
+    check_tenant,
+)
 from helamem.streams.cli.kafka import KafkaOption, kafka_history, only_one
 from helamem.streams.cli.output import say, show, table
 from helamem.streams.cli.session import opened
@@ -47,10 +54,9 @@ def seal(
     and what stands in the log already stays as it is. Keep a copy of the home's directory `keys`: without it, sealed
     words are lost.
     """
-    from helamem.streams.sealing.tenants import TENANT, seal_tenant  # noqa: PLC0415 - it imports arrays
+    from helamem.streams.sealing.tenants import seal_tenant  # noqa: PLC0415 - it imports arrays
 
-    if not TENANT.fullmatch(tenant):
-        raise BadInput(f"{tenant!r} is no tenant; it is the part of a space's name before the slash, like acme")
+    check_tenant(tenant)
     tenants = list(asyncio.run(seal_tenant(home, tenant)))
     show({"sealed_tenants": tenants}, lambda console: console.print(f"sealed: {', '.join(tenants)}"), as_json=json)
 

@@ -9,7 +9,6 @@ from typing import NamedTuple
 from msgspec import UNSET, Struct
 
 from helamem.processors.answers import hash_of
-from helamem.processors.consolidation.llm.distiller import tenant_of
 from helamem.processors.encoding.content import spoken, statement_id
 from helamem.processors.encoding.unsealing import Unsealer
 from helamem.schemas.errors import Poison
@@ -25,6 +24,7 @@ from helamem.schemas.events import (
     SubjectErased,
     subjects_of,
 )
+from helamem.schemas.ids import tenant_of
 from helamem.schemas.records import TopicPartition
 from helamem.schemas.topics import CONTROL, CONVERSATIONS, DEAD_LETTERS, EFFECTS, FACTS, HUBS, RECALLS
 from helamem.schemas.wire import Event, decode

@@ -154,7 +154,8 @@ async def _visibility(reader: LogReader, space: str, id_: str) -> list[Node]:
             kind=_VISIBILITY[type(data)],
             id=one.event.id,
             details=one.described
-            | {"reason": f"of {data.subject}" if isinstance(data, SubjectErased) else data.reason},
+            | {"reason": f"of {data.subject}" if isinstance(data, SubjectErased) else data.reason}
+            | ({"run": data.run} if isinstance(data, MemoryForgotten) and data.run is not UNSET else {}),
         )
         async for one in reader.events(CONTROL, space, naming=id_)
         if isinstance(data := one.event.data, MemoryForgotten | MemoryRestored | SubjectErased)

@@ -19,8 +19,9 @@ LABELS: dict[str, str] = {
     "group": "processor: encoding, co-activation or consolidation",
     "topic": "one of the topics, generation included",
     "partition": "number of a partition of the topic",
-    "outcome": "what became of an event: encoded, facts, amended, marks, duplicate, conflict, recalled, reinforced, "
-    "already-folded, settings-applied, distilled or nothing-new",
+    "outcome": "what became of an event: encoded, facts, amended, duplicate, conflict, recalled, reinforced, "
+    "already-folded, settings-applied, distilled or nothing-new; or of a memory or fact that one names: forgotten, "
+    "restored, retracted or erased",
     "reason": "why it failed: retry-later (something was away) or error (the records themselves)",
     "stage": "part of a batch's or a recall's way",
     "call": "method of the store or of the log",

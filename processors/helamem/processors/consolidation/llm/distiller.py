@@ -21,6 +21,7 @@ from helamem.processors.consolidation.llm.prompt import VERSION, Named, instruct
 from helamem.processors.consolidation.llm.spending import Budget, Ledger, Tokens
 from helamem.processors.consolidation.llm.watch import Unwatched, Watch
 from helamem.schemas.errors import Poison, RetryLater
+from helamem.schemas.ids import tenant_of
 
 WhenSpent = Literal["quote", "wait"]
 _REPEATED = 8000
@@ -252,11 +253,6 @@ def _refusals(drafts: Sequence[Draft], turns: Named) -> list[Rule | None]:
     """Return for each statement why it is not taken, or None."""
     shown = Shown(turns)
     return [shown.refusal(draft) for draft in drafts]
-
-
-def tenant_of(space: str) -> str:
-    """Return the first part of a space's name."""
-    return space.partition("/")[0]
 
 
 def least_tokens(settings: ChatSettings) -> Tokens:

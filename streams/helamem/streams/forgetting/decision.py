@@ -1,0 +1,85 @@
+"""What policies choose, from the store and the log: read here, decided by `processors.forgetting.policy`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from helamem.processors.forgetting.policy import Choice, Reason, choose, note_use
+from helamem.processors.store.port import MemoryStore
+from helamem.schemas.ids import tenant_of
+from helamem.schemas.settings import ForgettingPolicy, Settings
+from helamem.schemas.topics import RECALLS
+from helamem.streams.lineage.reader import LogReader
+from helamem.streams.log.port import Log
+
+
+class Decision(Struct, frozen=True, kw_only=True):
+    """What goes from some spaces, decided at one moment."""
+
+    as_of_ms: int
+    """The moment, event time."""
+    choices: tuple[Choice, ...]
+    """One for each space, in order of their names."""
+
+    @property
+    def counts(self) -> dict[Reason, int]:
+        """How many memories go, by reason, of all spaces together."""
+        found = Counter(one.reason for choice in self.choices for one in choice.memories)
+        return {"faded": found["faded"], "over-budget": found["over-budget"]}
+
+
+async def decide(
+    store: MemoryStore,
+    log: Log,
+    settings: Settings,
+    spaces: Sequence[str],
+    *,
+    as_of_ms: int,
+    policy: ForgettingPolicy | None = None,
+) -> Decision:
+    """Return what would be forgotten; nothing is changed.
+
+    Args:
+        store: Holds the memories, as far as they are processed.
+        log: Tells when they were last used: its recalls are read once, from the first one that it still holds.
+        settings: In force; they name each tenant's policy, and the half-life of weights.
+        spaces: Whose memories.
+        as_of_ms: The moment of the decision, event time.
+        policy: Decide by this one instead.
+
+    Raises:
+        BadInput: The log holds nothing.
+        RetryLater: The store or the log is away.
+    """
+    uses = await _uses(await LogReader.open(log), spaces)
+    return Decision(
+        as_of_ms=as_of_ms,
+        choices=tuple(
+            [
+                choose(
+                    space,
+                    {turn.id: turn async for turn in store.scan_turns(space)},
+                    {row.memory_id: row async for row in store.scan_edges(space)},
+                    [fact async for fact in store.scan_facts(space)],
+                    uses[space],
+                    policy=policy or settings.policy(tenant_of(space)),
+                    now_ms=as_of_ms,
+                    half_life_ms=settings.hebbian.half_life_s * 1000,
+                )
+                for space in sorted(set(spaces))
+            ]
+        ),
+    )
+
+
+async def _uses(reader: LogReader, spaces: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Return per space when its memories and facts were last used, in event time."""
+    uses: dict[str, dict[str, int]] = {space: {} for space in spaces}
+    only = spaces[0] if len(uses) == 1 else None
+    async for one in reader.events(RECALLS, only):
+        if (of_space := uses.get(one.event.space)) is not None:
+            note_use(of_space, one.event.data, one.event.time_ms)
+    return uses
