@@ -246,6 +246,7 @@ async def _replay(
             derived = Derived(target.derived_path)
             working = work(log, child.store, processors, part, derived, on_progress=on_progress, on_retry=on_retry)
             done = await child.serving(working)
+            await child.serving(child.store.settle())
             if graphs:
                 await child.serving(child.store.optimize())
         target.finish_projection()

@@ -22,6 +22,7 @@ from helamem.streams.async_memory import AsyncMemory, Message
 from helamem.streams.home import Home
 from helamem.streams.replay import replay
 from helamem.streams.store_process.child import child_store
+from helamem.streams.store_process.seldom import SETTLE_BYTES
 from streams.cli.shell import run, start
 
 LONG = 20_000
@@ -96,12 +97,15 @@ async def test_a_child_that_does_not_come_to_serve_says_why(place: Path) -> None
                 pass
 
 
-async def test_killed_it_ends_the_replay(place: Path) -> None:
+@pytest.mark.parametrize("settle_bytes", [1, SETTLE_BYTES])
+async def test_killed_it_ends_the_replay(place: Path, settle_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """With one sentence and not with a wait for another process; the replay can be run again and is equal."""
+    monkeypatch.setattr("helamem.streams.store_process.seldom.SETTLE_BYTES", settle_bytes)
+    monkeypatch.setattr("helamem.streams.rebuild._MESSAGES", 10)
     digest = await fill(place / "home", 300)
 
-    def kill(_done: int, _total: int) -> None:
-        for pid in children(os.getpid()):
+    def kill(done: int, _total: int) -> None:
+        for pid in children(os.getpid()) if done >= 100 else ():
             os.kill(pid, signal.SIGKILL)
 
     sentence = r"the process that writes the store of .*other has ended \(SIGKILL\); do the same again"

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from helamem.processors.store.edge import EdgeStore
 from helamem.schemas.errors import ConfigurationError, HelamemError, RetryLater
 from helamem.streams.home import Home
-from helamem.streams.store_process.client import RemoteStore
+from helamem.streams.store_process.seldom import SeldomFlushed
 from helamem.streams.store_process.server import serve_held
 
 T = TypeVar("T")
@@ -37,11 +37,11 @@ class ChildStore:
     """The child and its store.
 
     Attributes:
-        store: Asks the child.
+        store: Asks the child; what it is given last is durable once it was told to settle.
         pid: Of the child.
     """
 
-    def __init__(self, pid: int, store: RemoteStore, end: asyncio.Task[HelamemError]) -> None:
+    def __init__(self, pid: int, store: SeldomFlushed, end: asyncio.Task[HelamemError]) -> None:
         self.pid = pid
         self.store = store
         self._end = end
@@ -97,7 +97,7 @@ async def child_store(home: Home, *, dimension: int, language: str) -> AsyncIter
         process.stdin.write(b"\n")
         if not await process.stdout.readline():
             raise await end
-        store = await RemoteStore.open(home.path, dimension=dimension, language=language)
+        store = await SeldomFlushed.open(home.path, dimension=dimension, language=language)
         try:
             yield ChildStore(process.pid, store, end)
         finally:

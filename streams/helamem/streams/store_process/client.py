@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import msgspec
 from msgspec import Raw
@@ -72,9 +72,7 @@ class RemoteStore:
         self._closed = False
 
     @classmethod
-    async def open(
-        cls, home: Path, *, dimension: int, language: str = "english", timeout_s: float = TIMEOUT_S
-    ) -> RemoteStore:
+    async def open(cls, home: Path, *, dimension: int, language: str = "english", timeout_s: float = TIMEOUT_S) -> Self:
         """Connect to the store process of a home.
 
         Args:

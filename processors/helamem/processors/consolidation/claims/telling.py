@@ -71,8 +71,9 @@ _ANY = _TELLING.union(_TOGETHER, *_TOGETHER.values())
 def may_claim(text: str) -> bool:
     """Return whether a text can claim anything at all, by its words alone."""
     found = _ANY.intersection(_WORD.findall(text.lower()))
-    return (
-        not found.isdisjoint(_TELLING)
-        or any(not found.isdisjoint(_TOGETHER[word]) for word in found if word in _TOGETHER)
-        or (not found.isdisjoint(_SET) and _DIGIT.search(text) is not None)
-    )
+    if not found.isdisjoint(_TELLING):
+        return True
+    for word in found:
+        if word in _TOGETHER and not found.isdisjoint(_TOGETHER[word]):
+            return True
+    return not found.isdisjoint(_SET) and _DIGIT.search(text) is not None
