@@ -108,6 +108,26 @@ async def test_each_part_that_is_left_out_is_missed(first: Path) -> None:
     assert rows["default"]["context_tokens"] <= 1000
 
 
+def test_use_is_measured_on_the_used_questions_and_on_the_others(call: Call, small: Path) -> None:
+    """Each question is once among the one and once among the other; alone no evidence of this file makes a pair."""
+    figures = call("eval", "locomo", small, "--halves", "-k", "2").json
+    assert figures["questions"] == 5
+    assert figures["before"]["mean@2"] <= figures["before"]["mean@7"]
+    for which in ("used", "others"):
+        assert set(figures[which]) == {"mean@2", "gain"}
+        assert figures[which]["gain"]["difference"] == 0
+    code, seen = run_on_terminal("eval", "locomo", small, "--halves")
+    assert code == 0
+    assert all(word in seen for word in ("before", "used", "others"))
+
+
+@pytest.mark.parametrize("other", ["--qa", "--paper", "--learning=recalled"])
+def test_halves_are_measured_by_themselves(call: Call, small: Path, other: str) -> None:
+    ran = call("eval", "locomo", small, "--halves", other)
+    assert (ran.code, ran.out) == (2, "")
+    assert "leave out" in ran.err
+
+
 PAIR = {
     "first": {"day": "2025-01-01", "speaker": "Ann", "text": "The offsite in June will be at the lake house."},
     "second": {"day": "2025-02-01", "speaker": "Bo", "text": "Mosquitoes are terrible down there after sunset."},

@@ -53,6 +53,12 @@ def locomo(
             "is reinforced too, and all questions are asked a second time."
         ),
     ] = Learning.OFF,
+    halves: Annotated[
+        bool,
+        typer.Option(
+            "--halves", help="Use every second question, then the others instead; ask all of them before and after."
+        ),
+    ] = False,
     embedder: EmbedderOption = None,
     ablations: Annotated[bool, typer.Option("--ablations", help="All rows of the options that follow.")] = False,
     no_spreading: Annotated[bool, typer.Option("--no-spreading", help=_ROWS + "without association.")] = False,
@@ -93,9 +99,18 @@ def locomo(
     check(qa=qa, answers=answers, judge=judge)
     if qa and (names or learning is not Learning.OFF):
         raise BadInput("--qa asks a model about what is recalled by default; leave out --learning and the ablations")
+    if halves and (qa or names or learning is not Learning.OFF):
+        raise BadInput("--halves measures by itself what use does; leave out --learning, --qa and the ablations")
     if names and learning is not Learning.OFF:
         raise BadInput("the rows of ablations have learned from each question once; leave out --learning")
     chosen = None if embedder is None else choose_embedder(embedder)
+    if halves:
+        from helamem.streams.evaluate.halves import evaluate_halves  # noqa: PLC0415 - takes long
+
+        with bar("using") as advance:
+            of_halves = asyncio.run(evaluate_halves(existing(file), k=k, embedder=chosen, on_progress=advance))
+        show(of_halves, lambda console: _print_halves(console, of_halves), as_json=json)
+        return
     if qa:
         from helamem.streams.evaluate.contexts import contexts_of_locomo  # noqa: PLC0415 - takes long
 
@@ -204,6 +219,16 @@ def _print_pairs(console: Console, figures: dict[str, Any]) -> None:
             right=heads,
         )
     )
+
+
+def _print_halves(console: Console, figures: dict[str, Any]) -> None:
+    k = figures["k"]
+    heads = (f"mean@{k}", "against before")
+    rows = [("before", f"{figures['before'][f'mean@{k}']:.3f}", "")]
+    rows += [
+        (name, f"{figures[name][f'mean@{k}']:.3f}", _interval(figures[name]["gain"])) for name in ("used", "others")
+    ]
+    console.print(table(f"{figures['embedder']}, half of the questions used", ("", *heads), rows, right=heads))
 
 
 def _print_ablations(console: Console, figures: dict[str, Any]) -> None:

@@ -105,7 +105,7 @@ async def evaluate_ablations(
         async with await evaluation_home(Path(folder) / "home", embedder=embedder) as memory:
             await ingest(memory, path)
             for sample, question in questions:
-                await _use(memory, sample, question, k)
+                await use(memory, sample, question, k)
                 advance()
             await memory.process()
             facts = len(await memory.facts())
@@ -127,7 +127,7 @@ async def evaluate_ablations(
     }
 
 
-async def _use(memory: AsyncMemory, sample: Sample, question: Question, k: int) -> None:
+async def use(memory: AsyncMemory, sample: Sample, question: Question, k: int) -> None:
     """Recall as an agent does, and reinforce the evidence that was found."""
     recalled = await memory.recall(sample.space, question.text, k=k, as_of=sample.end_ms)
     wanted = {memory_id(sample.space, message_id) for message_id in question.evidence}
