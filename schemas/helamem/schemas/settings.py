@@ -68,7 +68,7 @@ class ForgettingPolicy(Struct, frozen=True, kw_only=True):
     budget: Annotated[int, Meta(ge=1, le=_MAX_INTEGER)] | None = None
     """Most memories that a space keeps, the most used ones; None is no bound. Protected ones count, and all stay."""
     every_days: Annotated[int, Meta(ge=1, le=_MAX_DAYS)] | None = None
-    """Event time after which `helamem run` applies the policy by itself; None is never."""
+    """Event time after which `helamem run` or `up` applies the policy by itself; None is never."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):

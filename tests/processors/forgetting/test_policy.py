@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from fakes.events import SPACE
 from fakes.turns import NOON, turn
 from helamem.processors.forgetting.policy import Choice, choose, note_use
-from helamem.processors.hebbian.decay import CAP
-from helamem.processors.hebbian.packing import Edge, pack
+from helamem.processors.hebbian.decay import CAP, decayed, tick
+from helamem.processors.hebbian.packing import Edge, pack, unpack
 from helamem.processors.store.port import EdgeRow, FactRecord, Turn
 from helamem.schemas.events import ConversationMessage, MemoryRecalled, MemoryReinforced, RecalledResult, RecallSettings
 from helamem.schemas.ids import derived_id, id_bytes, memory_id
@@ -314,6 +314,11 @@ def test_protection_budget_and_order(some: Some, policy: ForgettingPolicy, rando
         assert found.excess == max(0, left - policy.budget)
         if found.counts["over-budget"]:
             assert left == max(policy.budget, len(visible & protected))
+    for one in found.memories:
+        edges = unpack(rows[one.memory_id].neighbours) if one.memory_id in rows else []
+        now = tick(NOW_MS, HALF_LIFE_MS)
+        strength = sum(decayed(weight, now - tick(as_of, HALF_LIFE_MS)) for _, weight, as_of in edges)
+        assert one.strength == round(strength / CAP, 6)
     assert found.counts["faded"] + found.counts["over-budget"] == len(found.memories)
     random.shuffle(some.turns)
     random.shuffle(some.rows)

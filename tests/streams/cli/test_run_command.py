@@ -34,14 +34,18 @@ def test_a_signal_stops_it_in_good_order(home: Path, chat: Path, number: signal.
 
 
 @pytest.mark.slow
-def test_it_forgets_by_itself_where_the_policy_says_how_often(home: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", [("run",), ("up", "--port", "0")])
+def test_it_forgets_by_itself_where_the_policy_says_how_often(
+    home: Path, tmp_path: Path, command: tuple[str, ...]
+) -> None:
     """It says what went and how to undo it, and the next command knows of it."""
     lines = [message(n, f"Day {n} at the harbour.", time=f"202{n}-01-01T00:00:00Z") for n in range(3)]
     run("ingest", write_lines(tmp_path / "chat.jsonl", *lines), "--home", home)
     policy = ("every_days=7", "older_than_days=500", "budget=2")
     run("settings", *[part for value in policy for part in ("--set", f"forgetting.{value}")], "--home", home)
-    process = following(home)
+    process = start(*command, "--home", home)
     assert process.stderr is not None
+    process.stderr.readline()  # that it is there
     said = logged(process.stderr.readline())
     assert said.startswith("forgot memories of acme, faded: 1, over budget: 0; undo with: helamem restore --run ")
     process.terminate()

@@ -17,22 +17,24 @@ All of it is whole numbers: the same memories, edges, facts and uses choose the 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Container, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from functools import partial
 from typing import Literal, NamedTuple
 
+import numpy as np
 from msgspec import Struct
 
 from helamem.processors.consolidation.standing import ended, sources
-from helamem.processors.hebbian.decay import CAP, decayed, tick
+from helamem.processors.hebbian.decay import CAP, decayed, decayed_array, tick, ticks
 from helamem.processors.hebbian.hubs import NEVER
-from helamem.processors.hebbian.packing import unpack
+from helamem.processors.hebbian.packing import unpack_rows
 from helamem.processors.store.port import EdgeRow, FactRecord, Turn
 from helamem.schemas.events import EventData, MemoryRecalled, MemoryReinforced
 from helamem.schemas.settings import ForgettingPolicy
 
 Reason = Literal["faded", "over-budget"]
 _DAY_MS = 86_400_000
+_ROWS_AT_ONCE = 4096
 _SPEAKER = "speaker:"
 
 
@@ -70,6 +72,18 @@ class Choice(Struct, frozen=True, kw_only=True):
         """How many go, by reason."""
         found = Counter(one.reason for one in self.memories)
         return {"faded": found["faded"], "over-budget": found["over-budget"]}
+
+
+class _Linked(NamedTuple):
+    """What the edges of a memory say."""
+
+    strength: int
+    """In units of 2⁻³²."""
+    last_ms: int | None
+    """When it was last recalled together with another, as far as they know."""
+
+
+_UNLINKED = _Linked(0, None)
 
 
 class _Judged(NamedTuple):
@@ -132,8 +146,12 @@ def choose(
     gone = {id_ for id_, turn in turns.items() if turn.hidden or turn.erased}
     visible = {id_: turn for id_, turn in turns.items() if id_ not in gone and turn.time_ms <= now_ms}
     kinds = _Kinds(policy, _of_facts(facts, gone, now_ms) if "facts" in policy.protected else ())
-    judge = partial(_judged, policy=policy, kinds=kinds, now_ms=now_ms, half_life_ms=half_life_ms)
-    judged = [judge(turn, rows.get(id_), used.get(id_)) for id_, turn in visible.items()]
+    judge = partial(_judged, policy=policy, now_ms=now_ms, half_life_ms=half_life_ms)
+    linked = _linked([rows[id_] for id_ in visible if id_ in rows], now_ms, half_life_ms)
+    judged = [
+        judge(turn, linked.get(id_, _UNLINKED), used.get(id_), kinds.of(turn, rows.get(id_)))
+        for id_, turn in visible.items()
+    ]
     faded = [one for one in judged if one.faded and one.protected is None]
     beyond = [] if policy.budget is None else _beyond(policy.budget, judged, len(faded))
     left = len(judged) - len(faded) - len(beyond)
@@ -155,23 +173,35 @@ def _beyond(budget: int, judged: list[_Judged], gone: int) -> list[_Judged]:
     return may_go[: max(0, len(judged) - gone - budget)]
 
 
+def _linked(rows: Sequence[EdgeRow], now_ms: int, half_life_ms: int) -> dict[str, _Linked]:
+    """Return what the edge rows say of their memories; thousands at once, since a space may have millions of edges."""
+    found: dict[str, _Linked] = {}
+    now = tick(now_ms, half_life_ms)
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        some = rows[start : start + _ROWS_AT_ONCE]
+        edges = unpack_rows([row.neighbours for row in some], 1)
+        strengths = decayed_array(edges.weights, now - ticks(edges.as_of, half_life_ms)).sum(axis=1).tolist()
+        lasts = np.where(edges.weights > 0, edges.as_of, -1).max(axis=1).tolist()
+        for row, strength, last in zip(some, strengths, lasts, strict=True):
+            found[row.memory_id] = _Linked(strength, None if last < 0 else last)
+    return found
+
+
 def _judged(
     turn: Turn,
-    row: EdgeRow | None,
+    linked: _Linked,
     used_ms: int | None,
+    protected: str | None,
     *,
     policy: ForgettingPolicy,
-    kinds: _Kinds,
     now_ms: int,
     half_life_ms: int,
 ) -> _Judged:
-    edges = unpack(row.neighbours) if row is not None else []
-    last = max([as_of for _, _, as_of in edges] + ([] if used_ms is None else [used_ms]), default=None)
-    now = tick(now_ms, half_life_ms)
-    strength = sum(decayed(weight, now - tick(as_of, half_life_ms)) for _, weight, as_of in edges)
+    strength = linked.strength
+    last = max((time_ms for time_ms in (linked.last_ms, used_ms) if time_ms is not None), default=None)
     latest = turn.time_ms if last is None else max(turn.time_ms, last)
     return _Judged(
-        worth=strength + decayed(CAP, now - tick(latest, half_life_ms)),
+        worth=strength + decayed(CAP, tick(now_ms, half_life_ms) - tick(latest, half_life_ms)),
         used_ms=latest,
         id=turn.id,
         turn=turn,
@@ -182,7 +212,7 @@ def _judged(
             and now_ms - turn.time_ms >= policy.older_than_days * _DAY_MS
             and (last is None or now_ms - last >= policy.not_recalled_for_days * _DAY_MS)
         ),
-        protected=kinds.of(turn, row),
+        protected=protected,
     )
 
 

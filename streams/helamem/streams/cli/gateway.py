@@ -16,6 +16,7 @@ import typer
 from helamem.schemas.errors import BadInput
 from helamem.streams.backoff import Stopped
 from helamem.streams.cli.commands import DEFAULT_HOME, HomeOption, JsonOption, add
+from helamem.streams.cli.forgetting import forgetting_beside
 from helamem.streams.cli.metrics import LOOPBACK, MetricsHostOption, MetricsOption, measuring
 from helamem.streams.cli.output import Waiting, log_from_now, say, show, table
 from helamem.streams.cli.session import opened, report
@@ -50,7 +51,8 @@ def up(
 ) -> None:
     """Answer HTTP for a home, and process its log as it grows, until Ctrl-C or SIGTERM: all that one machine needs.
 
-    The home is made where there is none. Without keys only this machine may ask. GET /openapi.json says what.
+    The home is made where there is none. Without keys only this machine may ask. GET /openapi.json says what. Where the
+    setting forgetting.every_days says how often, it applies the policies of forgetting.
     """
     _run(home, host, port, (metrics, metrics_host), follows=True, as_json=json)
 
@@ -149,7 +151,8 @@ async def _follow(instance: Instance, waiting: Waiting) -> None:
         waiting.over()
 
     with suppress(Stopped):
-        await instance.follow(on_progress)
+        async with forgetting_beside(instance, waiting):
+            await instance.follow(on_progress)
 
 
 def _stop_at_signals(stop: Callable[[], None]) -> None:

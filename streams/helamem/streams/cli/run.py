@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,14 +13,13 @@ import typer
 
 from helamem.streams.backoff import Stopped
 from helamem.streams.cli.commands import DEFAULT_HOME, HomeOption, JsonOption, add
+from helamem.streams.cli.forgetting import forgetting_beside
 from helamem.streams.cli.metrics import LOOPBACK, MetricsHostOption, MetricsOption, measuring
 from helamem.streams.cli.output import Waiting, log_from_now, say, show, table
 from helamem.streams.cli.progress import bar
 from helamem.streams.cli.session import Session, in_home, opened, report
 
-if TYPE_CHECKING:  # they import the engine
-    from helamem.streams.forgetting.rounds import Round
-    from helamem.streams.instance import Instance
+if TYPE_CHECKING:  # it imports the engine
     from helamem.streams.pump import Progress
 
 
@@ -64,10 +62,7 @@ async def _follow(home: Path, port: int | None, host: str) -> Counter[str]:
         instance = session.memory.instance
         loop = asyncio.get_running_loop()
 
-        stopping = asyncio.Event()
-
         def stop() -> None:
-            stopping.set()
             instance.stop()
             measured.set_ready(False)
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -86,41 +81,6 @@ async def _follow(home: Path, port: int | None, host: str) -> Counter[str]:
                 waiting.over()
                 advance(done, done)
 
-            async with _forgetting(instance, stopping, waiting):
+            async with forgetting_beside(instance, waiting):
                 await instance.follow(on_progress)
         return Counter(instance.counts)
-
-
-@asynccontextmanager
-async def _forgetting(instance: Instance, stopping: asyncio.Event, waiting: Waiting) -> AsyncIterator[None]:
-    """Apply the policies of forgetting when they are due; where that fails, the instance is stopped."""
-    from helamem.streams.forgetting.rounds import Rounds  # noqa: PLC0415 - it imports arrays
-    from helamem.streams.home import wall_clock_ms  # noqa: PLC0415 - likewise
-
-    rounds = Rounds(
-        instance.store,
-        instance.log,
-        instance.settings,
-        clock=wall_clock_ms,
-        on_round=_say_round,
-        on_retry=waiting.note,
-    )
-
-    def stop_if_failed(done: asyncio.Task[None]) -> None:
-        if not done.cancelled() and done.exception() is not None:
-            instance.stop()
-
-    task = asyncio.create_task(rounds.run(stopping))
-    task.add_done_callback(stop_if_failed)
-    try:
-        yield
-    finally:
-        stopping.set()
-        await task
-
-
-def _say_round(done: Round) -> None:
-    """Say what a round hid; one that hid nothing is not worth a line."""
-    if done.run is not None:
-        counts = ", ".join(f"{name.replace('-', ' ')}: {count}" for name, count in done.decision.counts.items())
-        say(f"forgot memories of {done.tenant}, {counts}; undo with: helamem restore --run {done.run}")

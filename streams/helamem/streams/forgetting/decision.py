@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 
@@ -59,7 +60,8 @@ async def decide(
         as_of_ms=as_of_ms,
         choices=tuple(
             [
-                choose(
+                await asyncio.to_thread(  # the loop answers others meanwhile: it takes a second for 100,000 memories
+                    choose,
                     space,
                     {turn.id: turn async for turn in store.scan_turns(space)},
                     {row.memory_id: row async for row in store.scan_edges(space)},
