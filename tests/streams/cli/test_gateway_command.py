@@ -130,3 +130,18 @@ def test_keys_of_no_home_are_not_listed(call: Callable[..., Ran]) -> None:
         ran = call("keys", *arguments)
         assert ran.code == 2
         assert "there is no helamem home" in ran.err
+
+
+@pytest.mark.slow
+def test_events_come_while_it_runs(home: Path) -> None:
+    """Over a real connection, one that is open when the gateway is stopped does not hold it up."""
+    with serving("up", home) as (process, _, address), httpx.Client(base_url=address) as client:
+        with client.stream("GET", f"{SPACE}/events") as events:
+            lines = events.iter_lines()
+            assert next(lines) == ": helamem"
+            client.post(f"{SPACE}/messages", json=SAID)
+            assert next(line for line in lines if line.startswith("event")) == "event: conversation.message.v1"
+            process.send_signal(signal.SIGTERM)
+            assert "data" in next(lines)
+            assert list(lines) == [""]
+        assert ended(process).code == 0

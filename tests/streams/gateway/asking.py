@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from pathlib import Path
 from typing import Any, Self
 
 import httpx
@@ -31,15 +29,17 @@ def said(text: str = "We have moved from Lisbon to Bergen.", **other: object) ->
 class Gateway:
     """A gateway and a client of it."""
 
-    def __init__(
-        self, app: ASGIApp, service: Service, memory: AsyncMemory, home: Path, running: asyncio.Task[None]
-    ) -> None:
+    def __init__(self, app: ASGIApp, service: Service) -> None:
         self.app = app
         self.service = service
-        self.memory = memory
-        self.home = home
-        self._running = running
+        self.home = service.home
         self.client = self.client_of()
+
+    @property
+    def memory(self) -> AsyncMemory:
+        """What answers now."""
+        with self.service.memory() as memory:
+            return memory
 
     def client_of(self, key: str | None = None) -> httpx.AsyncClient:
         """Return a client that shows a key."""
@@ -73,10 +73,9 @@ class Gateway:
         return [one["memory_id"] for one in answer.json()["messages"]]
 
     async def settle(self) -> None:
-        """End the following of the log, and process the rest of it."""
-        self.memory.stop()
-        await self._running
-        await self.memory.process()
+        """Wait until all that is in the log is processed, and what follows from it."""
+        async with self.service.held.closed("it is processed"), self.service.held.open() as memory:
+            await memory.process()
 
     async def records(self, topic: str) -> int:
         """Return how many records a topic of the log holds, settings included."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from fakes.machine import SETTINGS
 from fakes.words import wordllama
 from helamem.streams.async_memory import AsyncMemory
 from helamem.streams.gateway.app import build_app
+from helamem.streams.gateway.held import Held
 from helamem.streams.gateway.keys import Keys
 from helamem.streams.gateway.service import Service
 from helamem.streams.metrics import Metrics
@@ -30,13 +31,15 @@ def home() -> Iterator[Path]:
 async def gateway(home: Path) -> AsyncIterator[Gateway]:
     """A gateway whose home is processed as it grows, on loopback and without keys."""
     metrics = Metrics()
-    async with await AsyncMemory.open(home, settings=SETTINGS, embedder=wordllama(), metrics=metrics) as memory:
-        service = Service(
-            memory, keys=Keys(home), metrics=metrics, health=Health(metrics), open_door=True, follows=True
-        )
-        service.health.set_ready(ready=True)
-        running = asyncio.create_task(memory.run())
-        async with Gateway(build_app(service), service, memory, home, running) as opened:
+
+    @asynccontextmanager
+    async def memory() -> AsyncIterator[AsyncMemory]:
+        known = None if (home / "home.json").exists() else SETTINGS
+        async with await AsyncMemory.open(home, settings=known, embedder=wordllama(), metrics=metrics) as opened:
             yield opened
-        memory.stop()
-        await running
+
+    held = Held(memory, follows=True)
+    service = Service(home, held, keys=Keys(home), metrics=metrics, health=Health(metrics), open_door=True)
+    service.health.set_ready(ready=True)
+    async with held.running(), Gateway(build_app(service), service) as gateway:
+        yield gateway

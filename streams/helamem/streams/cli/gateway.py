@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from helamem.schemas.errors import BadInput
-from helamem.streams.backoff import Stopped
 from helamem.streams.cli.commands import DEFAULT_HOME, HomeOption, JsonOption, add
 from helamem.streams.cli.forgetting import forgetting_beside
 from helamem.streams.cli.metrics import LOOPBACK, MetricsHostOption, MetricsOption, measuring
@@ -22,7 +21,7 @@ from helamem.streams.cli.output import Waiting, log_from_now, say, show, table
 from helamem.streams.cli.session import opened, report
 
 if TYPE_CHECKING:  # it imports the engine
-    from helamem.streams.instance import Instance
+    from helamem.streams.async_memory import AsyncMemory
     from helamem.streams.pump import Progress
 
 PORT = 8420
@@ -89,6 +88,7 @@ def _run(home: Path, host: str, port: int, metrics: tuple[int | None, str], *, f
 
 async def _serve(home: Path, host: str, port: int, metrics: tuple[int | None, str], *, follows: bool) -> Counter[str]:
     from helamem.streams.gateway.app import build_app  # noqa: PLC0415 - it imports the engine and FastAPI
+    from helamem.streams.gateway.held import Held  # noqa: PLC0415 - likewise
     from helamem.streams.gateway.keys import Keys  # noqa: PLC0415 - likewise
     from helamem.streams.gateway.server import (  # noqa: PLC0415 - likewise
         address_of,
@@ -101,58 +101,49 @@ async def _serve(home: Path, host: str, port: int, metrics: tuple[int | None, st
     from helamem.streams.metrics import Metrics  # noqa: PLC0415 - it imports arrays
     from helamem.streams.metrics.server import Health  # noqa: PLC0415 - likewise
 
-    keys, waiting = Keys(home), Waiting()
+    keys, waiting, counts = Keys(home), Waiting(), Counter[str]()
     check_binding(host, keys)
+
+    def on_progress(_: Progress) -> None:
+        waiting.over()
+
     async with measuring(*metrics) as measured:
         counted = measured.metrics or Metrics()
-        with listening(host, port) as listener:
-            async with opened(home, create=follows, on_retry=waiting.note, metrics=counted) as session:
-                instance, health = session.memory.instance, Health(counted)
-                service = Service(
-                    session.memory,
-                    keys=keys,
-                    metrics=counted,
-                    health=health,
-                    open_door=is_loopback(host),
-                    follows=follows,
-                )
-                server = server_of(build_app(service))
 
-                def set_ready(*, ready: bool) -> None:
-                    health.set_ready(ready)
-                    measured.set_ready(ready)
+        @asynccontextmanager
+        async def memory() -> AsyncIterator[AsyncMemory]:
+            async with opened(home, create=follows, on_retry=waiting.note, metrics=counted) as session:
+                yield session.memory
+                counts.update(session.memory.instance.counts)
+
+        with listening(host, port) as listener:
+            held = Held(
+                memory,
+                follows=follows,
+                on_progress=on_progress,
+                beside=lambda instance: forgetting_beside(instance, waiting),
+            )
+            health = Health(counted)
+            async with held.running():
+                service = Service(home, held, keys=keys, metrics=counted, health=health, open_door=is_loopback(host))
+                server = server_of(build_app(service))
 
                 def stop() -> None:
                     service.ending.set()
                     server.should_exit = True
-                    set_ready(ready=False)
+                    health.set_ready(ready=False)
+                    measured.set_ready(False)
 
                 _stop_at_signals(stop)
-                set_ready(ready=True)
+                health.set_ready(ready=True)
+                measured.set_ready(True)
                 address = address_of(listener)
                 anybody = "" if keys.made() else "; there are no keys, so anybody on this machine may ask"
                 say(f"answering for {home} at {address}{anybody}; stop with Ctrl-C or SIGTERM")
-                try:
-                    async with asyncio.TaskGroup() as tasks:
-                        beating = tasks.create_task(health.beat())
-                        following = tasks.create_task(_follow(instance, waiting)) if follows else None
-                        await server.serve(sockets=[listener])
-                        instance.stop()
-                        if following is not None:
-                            await following
-                        beating.cancel()
-                except BaseExceptionGroup as group:
-                    raise group.exceptions[0] from None
-                return Counter(instance.counts)
-
-
-async def _follow(instance: Instance, waiting: Waiting) -> None:
-    def on_progress(_: Progress) -> None:
-        waiting.over()
-
-    with suppress(Stopped):
-        async with forgetting_beside(instance, waiting):
-            await instance.follow(on_progress)
+                beating = asyncio.create_task(health.beat())
+                await server.serve(sockets=[listener])
+                beating.cancel()
+        return counts
 
 
 def _stop_at_signals(stop: Callable[[], None]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -357,6 +357,64 @@ class NeighboursOut(Answer):
 
     memory: MemoryOut
     neighbours: list[NeighbourOut]
+
+
+class LineageOut(Answer):
+    """Where something came from, or what it caused."""
+
+    space: str
+    problems: Annotated[list[str], Field(description="What the log lacks or contradicts, each a sentence.")]
+    lineage: Annotated[dict[str, Any], Field(description="A node with `kind`, `id`, details and `children`; or PROV.")]
+
+
+class ThingOut(Answer):
+    """A memory or a fact that differs."""
+
+    id: str
+    text: str
+    hidden: bool
+
+
+class ThingsOut(Answer):
+    """How memories or facts differ."""
+
+    added: list[ThingOut]
+    removed: list[ThingOut]
+    hidden: list[ThingOut]
+    shown: list[ThingOut]
+    changed: list[ThingOut]
+
+
+class EdgeChangeOut(Answer):
+    """A link whose weight differs; 0 is none."""
+
+    memory_ids: list[str]
+    before: float
+    after: float
+
+
+class DiffOut(Answer):
+    """What lies between two moments of a space."""
+
+    space: str
+    equal: bool
+    memories: ThingsOut
+    facts: ThingsOut
+    edges: list[EdgeChangeOut]
+
+
+class ErasureOut(Answer):
+    """What an erasure came to, or would come to."""
+
+    space: str
+    subject: str
+    memories: int
+    facts: int
+    keys: Annotated[int, Field(description="Keys that were destroyed.")]
+    distilled_again: int
+    remains: Annotated[dict[str, int], Field(description="Records of the log that still hold words, unsealed.")]
+    erased_before: bool
+    dry_run: bool
 
 
 class ProblemField(Answer):

@@ -10,10 +10,10 @@ from starlette.types import ASGIApp
 from helamem.streams.gateway import problems
 from helamem.streams.gateway.door import Door
 from helamem.streams.gateway.guarded import GuardedRoute
-from helamem.streams.gateway.routes import facts, health, memories, messages, recalls, spaces
+from helamem.streams.gateway.routes import erasure, events, facts, health, lineage, memories, messages, recalls, spaces
 from helamem.streams.gateway.service import Service
 
-_SUBJECTS = (messages, recalls, spaces, memories, facts, health)
+_SUBJECTS = (messages, recalls, spaces, memories, facts, lineage, events, erasure, health)
 
 
 def build_app(service: Service) -> ASGIApp:

@@ -65,6 +65,8 @@ NamePath = Annotated[
         examples=["mira"],
     ),
 ]
+UuidPath = Annotated[str, Path(pattern=_UUID, max_length=36, description="Id of a fact or of a memory.")]
+MemoryIdQuery = Annotated[str | None, Query(pattern=_UUID, max_length=36, description="Id of another memory.")]
 MemoryIdPath = Annotated[str, Path(pattern=_UUID, max_length=36, description="The memory's id.")]
 LimitQuery = Annotated[int, Query(ge=1, le=1000, description="Most items of this page.")]
 CursorQuery = Annotated[

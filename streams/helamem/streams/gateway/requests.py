@@ -125,5 +125,14 @@ class ReinforceIn(BaseModel):
     memory_ids: Annotated[list[Uuid], Field(min_length=1, max_length=1000)]
 
 
+class EraseIn(BaseModel):
+    """Whom to erase in a space."""
+
+    model_config = strict({"subject": "Mira", "dry_run": True})
+
+    subject: Annotated[Name, Field(description="A speaker, or whom messages name as their data subject.")]
+    dry_run: Annotated[bool, Field(description="Only say what would be erased.")] = False
+
+
 def _moment(time_ms: int | None) -> datetime | None:
     return None if time_ms is None else from_ms(time_ms)

@@ -26,5 +26,10 @@ NEEDED: dict[tuple[str, str], Right | None] = {
     ("GET", f"{_SPACE}/profile"): "recall",
     ("GET", f"{_SPACE}/memories/{{memory_id}}"): "recall",
     ("GET", f"{_SPACE}/memories/{{memory_id}}/neighbours"): "recall",
+    ("GET", f"{_SPACE}/why/{{id}}"): "audit",
+    ("GET", f"{_SPACE}/trace/{{event_id}}"): "audit",
+    ("GET", f"{_SPACE}/diff"): "audit",
+    ("GET", f"{_SPACE}/events"): "audit",
+    ("POST", f"{_SPACE}/erase"): "erase",
 }
 """By method and path template: the right that a key needs for it; None asks for no key."""

@@ -3,41 +3,48 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 
 from starlette.requests import Request
 
 from helamem.schemas.errors import RetryLater
 from helamem.streams.async_memory import AsyncMemory
+from helamem.streams.gateway.held import Held
 from helamem.streams.gateway.keys import Keys
 from helamem.streams.metrics.registry import Metrics
 from helamem.streams.metrics.server import Health
+
+MOST_STREAMS = 256
+"""Of events, at a time."""
 
 
 class Service:
     """What endpoints share.
 
     Args:
-        memory: What answers.
-        keys: Who may ask, or None where anybody on this machine may.
+        home: The home's directory.
+        held: Its memory.
+        keys: Who may ask.
         metrics: Where requests are counted.
         health: Whether the process lives and is ready.
-        follows: Whether this process makes appended messages searchable.
+        open_door: Whether anybody may ask as long as there are no keys: only this machine can.
     """
 
     def __init__(
-        self, memory: AsyncMemory, *, keys: Keys, metrics: Metrics, health: Health, open_door: bool, follows: bool
+        self, home: Path, held: Held, *, keys: Keys, metrics: Metrics, health: Health, open_door: bool
     ) -> None:
+        self.home = home
+        self.held = held
         self.keys = keys
         self.metrics = metrics
         self.health = health
         self.open_door = open_door
-        self.follows = follows
         self.ending = asyncio.Event()
         """Set when the gateway stops: what would go on for ever ends."""
-        self._memory: AsyncMemory | None = memory
-        self._away = ""
+        self._streams = 0
+        self._rebuilding = asyncio.Lock()
 
     @contextmanager
     def memory(self) -> Iterator[AsyncMemory]:
@@ -46,9 +53,38 @@ class Service:
         Raises:
             RetryLater: It is closed for a while.
         """
-        if self._memory is None:
-            raise RetryLater(self._away)
-        yield self._memory
+        with self.held.use() as memory:
+            yield memory
+
+    def check_streams(self) -> None:
+        """Refuse one more stream of events where there are as many as there may be.
+
+        Raises:
+            RetryLater: There are.
+        """
+        if self._streams >= MOST_STREAMS:
+            raise RetryLater(f"{MOST_STREAMS} streams of events are open, which is all that may be; close one")
+
+    @contextmanager
+    def streaming(self) -> Iterator[None]:
+        """Count a stream of events as long as it lasts."""
+        self._streams += 1
+        try:
+            yield
+        finally:
+            self._streams -= 1
+
+    @asynccontextmanager
+    async def rebuilding(self) -> AsyncIterator[None]:
+        """Do what takes much of the machine, one at a time.
+
+        Raises:
+            RetryLater: Somebody else does.
+        """
+        if self._rebuilding.locked():
+            raise RetryLater("another request is just rebuilding a past state; try again when it is done")
+        async with self._rebuilding:
+            yield
 
 
 def service_of(request: Request) -> Service:

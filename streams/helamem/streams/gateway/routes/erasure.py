@@ -1,0 +1,54 @@
+"""Erasing what a data subject said."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+from fastapi import APIRouter
+from starlette.requests import Request
+
+from helamem.streams.erasure.erase import Erasure, Work, erase
+from helamem.streams.gateway.answers import ErasureOut
+from helamem.streams.gateway.fields import NamePath, TenantPath
+from helamem.streams.gateway.requests import EraseIn
+from helamem.streams.gateway.service import Service, service_of
+
+
+def register(router: APIRouter) -> None:
+    """Add the endpoints."""
+    router.post("/v1/spaces/{tenant}/{name}/erase", summary="Erase a data subject")(erase_subject)
+
+
+async def erase_subject(request: Request, tenant: TenantPath, name: NamePath, asked: EraseIn) -> ErasureOut:
+    """Erase what a data subject said in a space, and the facts that were distilled from it, for ever.
+
+    The memory is closed meanwhile: other requests are answered 503. Interrupted, the same request goes on.
+    """
+    space, service = f"{tenant}/{name}", service_of(request)
+    if asked.dry_run:
+        with service.memory() as memory:
+
+            @asynccontextmanager
+            async def looking() -> AsyncIterator[Work]:
+                yield memory.instance, _nothing
+
+            found = await erase(service.home, looking, space=space, subject=asked.subject, dry_run=True)
+    else:
+        found = await _erase(service, space, asked.subject)
+    return ErasureOut(**msgspec.to_builtins(found), dry_run=asked.dry_run)
+
+
+async def _erase(service: Service, space: str, subject: str) -> Erasure:
+    @asynccontextmanager
+    async def working() -> AsyncIterator[Work]:
+        async with service.held.open() as memory:
+            yield memory.instance, memory.process
+
+    async with service.held.closed("an erasure is under way; try again in a moment"):
+        return await erase(service.home, working, space=space, subject=subject)
+
+
+async def _nothing() -> None:
+    """Leave what is processed to whoever follows the log: the survey reads the log itself."""
