@@ -55,6 +55,8 @@ async def test_a_difference_between_two_moments(gateway: Gateway) -> None:
     assert ids[0] not in json.dumps(found["memories"])
     same = (await gateway.get(f"{SPACE}/diff")).json()
     assert (same["equal"], same["edges"]) == (True, [])
+    later = {"before": "2100-01-01T00:00:00Z", "after": "2100-01-02T00:00:00Z"}
+    assert (await gateway.get(f"{SPACE}/diff", params=later)).json()["equal"]
     assert (await gateway.get(f"{SPACE}/diff", params={"before": "/etc/passwd"})).status_code == 422
     assert (await gateway.get(f"{SPACE}/diff", params={"before": "1990-01-01T00:00:00Z"})).status_code == 400
 

@@ -82,7 +82,7 @@ def address_of(listener: socket.socket) -> str:
 
 def server_of(app: ASGIApp) -> Server:
     """Return a server for an application, yet to be started; it logs nothing of requests."""
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # what is no HTTP is no matter of ours
     return Server(
         uvicorn.Config(
             app,

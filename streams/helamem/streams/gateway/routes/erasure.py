@@ -9,7 +9,8 @@ import msgspec
 from fastapi import APIRouter
 from starlette.requests import Request
 
-from helamem.streams.erasure.erase import Erasure, Work, erase
+from helamem.streams.erasure.erase import Work, erase
+from helamem.streams.erasure.steps import Erasure
 from helamem.streams.gateway.answers import ErasureOut
 from helamem.streams.gateway.fields import NamePath, TenantPath
 from helamem.streams.gateway.requests import EraseIn

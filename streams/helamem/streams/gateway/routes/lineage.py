@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
+from fastapi import Path as InPath
 from starlette.requests import Request
 
 from helamem.processors.difference import SpaceDifference, difference
@@ -28,7 +30,7 @@ from helamem.streams.past import in_turn, past
 
 _SPACE = "/v1/spaces/{tenant}/{name}"
 _UNITS = 2**32
-EventIdPath = Annotated[str, Path(min_length=1, max_length=256, description="The event's id.")]
+EventIdPath = Annotated[str, InPath(min_length=1, max_length=256, description="The event's id.")]
 MomentQuery = Annotated[Time | None, Query(description="A moment; left out, now.")]
 
 
@@ -79,11 +81,13 @@ async def diff(
     """
     space, service = f"{tenant}/{name}", service_of(request)
     with service.memory() as memory:
-        async with (
-            service.rebuilding(),
-            _state(service, memory, space, before) as former,
-            _state(service, memory, space, after) as latter,
-        ):
+        async with service.rebuilding(), AsyncExitStack() as stack:
+            places = [await _place(service, memory, space, moment_ms) for moment_ms in (before, after)]
+            stores: dict[Path, MemoryStore] = {service.home: memory.instance.store}
+            for place in places:
+                if place not in stores:  # two moments may be one state
+                    stores[place] = await stack.enter_async_context(_opened(service, memory, place))
+            former, latter = (stores[place] for place in places)
             found = (await difference(former, latter, space)).get(space, SpaceDifference())
     return DiffOut(
         space=space,
@@ -101,18 +105,18 @@ async def diff(
     )
 
 
-@asynccontextmanager
-async def _state(
-    service: Service, memory: AsyncMemory, space: str, moment_ms: int | None
-) -> AsyncIterator[MemoryStore]:
-    """Give the store as it is, or as it was at a moment."""
+async def _place(service: Service, memory: AsyncMemory, space: str, moment_ms: int | None) -> Path:
+    """Return the home that holds a space as it was at a moment: None is now."""
     if moment_ms is None:
-        yield memory.instance.store
-        return
-    text, embedder = format_ms(moment_ms), memory.instance.embedder
-    was = await past(service.home, text, space=space, embedder=embedder)
-    with in_turn(service.home, text):
-        instance = await Instance.open(was.home, create=False, embedder=embedder)
+        return service.home
+    was = await past(service.home, format_ms(moment_ms), space=space, embedder=memory.instance.embedder)
+    return was.home
+
+
+@asynccontextmanager
+async def _opened(service: Service, memory: AsyncMemory, place: Path) -> AsyncIterator[MemoryStore]:
+    with in_turn(service.home, place.name):
+        instance = await Instance.open(place, create=False, embedder=memory.instance.embedder)
     try:
         yield instance.store
     finally:
