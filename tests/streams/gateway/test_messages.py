@@ -173,7 +173,7 @@ async def test_an_interrupted_stream_says_what_is_safe(gateway: Gateway, monkeyp
     answer = await gateway.client.post("/v1/messages/stream", content=lines(*many), headers=NDJSON)
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "1"
-    assert "1,000 records" in answer.json()["detail"]
+    assert "1,000 messages of the stream are safely in the log" in answer.json()["detail"]
 
 
 async def test_a_log_that_is_away_is_503(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import Header, Path, Query
-from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from helamem.schemas.errors import BadInput
 from helamem.schemas.events import MAX_TEXT
@@ -13,12 +13,26 @@ from helamem.schemas.times import parse_time
 
 _TENANT = "[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 _NAME = "[A-Za-z0-9][A-Za-z0-9_.:@-]{0,127}"
+_MOST_FIELDS = 32
+"""That an object of a request may have: more than any takes, and so few that telling what is wrong stays cheap."""
 _UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 
 
 def strict(example: dict[str, Any]) -> ConfigDict:
     """Return the configuration of a request: an unknown field is a mistake, and no value is made of another kind."""
     return ConfigDict(extra="forbid", strict=True, frozen=True, json_schema_extra={"examples": [example]})
+
+
+class Asked(BaseModel):
+    """What objects of requests share."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_fields(cls, value: Any) -> Any:
+        """Refuse a heap of unknown fields as one mistake; each by itself would hold up everybody for seconds."""
+        if isinstance(value, dict) and len(value) > _MOST_FIELDS:
+            raise ValueError(f"has {len(value):,} fields; /openapi.json says which there are")
+        return value
 
 
 def _time_ms(value: Any) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterable, AsyncIterator
 
 from msgspec import structs
 
+from helamem.schemas.errors import RetryLater
 from helamem.schemas.topics import CONVERSATIONS
 from helamem.streams.gateway.answers import BadLineOut, StreamAppended
 from helamem.streams.gateway.callers import Caller
@@ -33,7 +35,7 @@ async def append_stream(instance: Instance, body: AsyncIterable[bytes], caller: 
         caller: What they may append; the owner of a home may also append whole events that are no messages.
 
     Raises:
-        IngestInterruptedError: The log cannot be written now; says what it holds already.
+        RetryLater: The log cannot be written now; says what it holds already.
     """
     done = Appended(lines=0, records=0, bad=0, read_bytes=0)
     told: list[BadLineOut] = []
@@ -48,7 +50,11 @@ async def append_stream(instance: Instance, body: AsyncIterable[bytes], caller: 
                 instance.log, [_allowed(line, number, caller) for number, line in batch], on_bad=tell
             )
         except IngestInterruptedError as error:
-            raise IngestInterruptedError(error.away, _sum(done, error.done)) from error.away
+            done = _sum(done, error.done)
+            raise RetryLater(
+                f"{error.away}; {done.records:,} messages of the stream are safely in the log; send the whole stream "
+                "again, none counts twice"
+            ) from error.away
         done = _sum(done, now)
     return StreamAppended(lines=done.lines, appended=done.records, bad=done.bad, bad_lines=told)
 
@@ -59,6 +65,8 @@ async def _batches(body: AsyncIterable[bytes]) -> AsyncIterator[list[tuple[int, 
     number = size_bytes = read_bytes = 0
     async for line, size in _lines(body):
         number += 1
+        if number % BATCH_RECORDS == 0:
+            await asyncio.sleep(0)  # lines that are blank or bad wait for nothing, and others want to be answered
         read_bytes += size
         taken = take_line(line, number, read_bytes)
         if taken is None:

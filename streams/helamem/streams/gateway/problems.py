@@ -21,6 +21,10 @@ from helamem.streams.log.writer_lock import InUseError
 MEDIA_TYPE = "application/problem+json"
 RETRY_S = 1
 """After how long to try again what is away."""
+_MOST_TOLD = 100
+"""Wrong fields that an answer tells."""
+_LONGEST_NAME = 200
+"""Of a field that an answer tells; the name may be any that was sent."""
 _TYPE = "urn:helamem:problem:"
 _log = logging.getLogger(__name__)
 
@@ -117,8 +121,8 @@ async def _of_validation(_: Request, error: Exception) -> Response:
     fields = [
         {"field": "body", "reason": f"Is no JSON from character {one['loc'][-1]} on"}
         if one["type"] == "json_invalid"
-        else {"field": _path(one["loc"]), "reason": one["msg"]}
-        for one in error.errors()
+        else {"field": _path(one["loc"]), "reason": one["msg"].removeprefix("Value error, ")}
+        for one in error.errors()[:_MOST_TOLD]
     ]
     first = fields[0]
     return Problem(
@@ -150,7 +154,7 @@ def _unforeseen() -> Problem:
 
 def _path(loc: Sequence[int | str]) -> str:
     """Return where in a request something is: `body.messages.0.text`, `query.limit`."""
-    return _writable(".".join(map(str, loc)))
+    return _writable(".".join(map(str, loc))[:_LONGEST_NAME])
 
 
 def _writable(text: str) -> str:

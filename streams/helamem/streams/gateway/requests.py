@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from helamem.schemas.events import MAX_INTEGER, MOST_SUBJECTS, RecallSettings
 from helamem.schemas.times import from_ms
 from helamem.streams.async_memory import Message
-from helamem.streams.gateway.fields import Name, Said, Space, Time, Uuid, strict
+from helamem.streams.gateway.fields import Asked, Name, Said, Space, Time, Uuid, strict
 
 MOST_MESSAGES = 1000
 """In one batch."""
@@ -26,7 +26,7 @@ _MESSAGE: dict[str, Any] = {
 }
 
 
-class MessageIn(BaseModel):
+class MessageIn(Asked):
     """Something that was said, to be remembered."""
 
     model_config = strict(_MESSAGE)
@@ -68,7 +68,7 @@ class MessageIn(BaseModel):
         )
 
 
-class BatchIn(BaseModel):
+class BatchIn(Asked):
     """Messages of one space, in the order in which they were said: all of them are appended, or none."""
 
     model_config = strict({"messages": [_MESSAGE]})
@@ -76,7 +76,7 @@ class BatchIn(BaseModel):
     messages: Annotated[list[MessageIn], Field(min_length=1, max_length=MOST_MESSAGES)]
 
 
-class RecallIn(BaseModel):
+class RecallIn(Asked):
     """A question to a space."""
 
     model_config = strict({"query": "Where does Mira live?", "k": 5})
@@ -108,7 +108,7 @@ class RecallsIn(RecallIn):
     spaces: Annotated[list[Space], Field(min_length=1, max_length=MOST_SPACES)]
 
 
-class ReinforceIn(BaseModel):
+class ReinforceIn(Asked):
     """Which results of a recall were useful."""
 
     model_config = strict(
@@ -125,7 +125,7 @@ class ReinforceIn(BaseModel):
     memory_ids: Annotated[list[Uuid], Field(min_length=1, max_length=1000)]
 
 
-class EraseIn(BaseModel):
+class EraseIn(Asked):
     """Whom to erase in a space."""
 
     model_config = strict({"subject": "Mira", "dry_run": True})
