@@ -18,9 +18,9 @@ def test_the_namespace_has_no_init(portion: str) -> None:
     assert not (ROOT / portion / "helamem" / "__init__.py").exists()
 
 
-@pytest.mark.parametrize("portion", PORTIONS)
-def test_each_portion_says_that_it_is_typed(portion: str) -> None:
-    assert (ROOT / portion / "helamem" / portion / "py.typed").is_file()
+@pytest.mark.parametrize(("portion", "package"), [*zip(PORTIONS, PORTIONS, strict=True), ("streams", "client")])
+def test_each_package_says_that_it_is_typed(portion: str, package: str) -> None:
+    assert (ROOT / portion / "helamem" / package / "py.typed").is_file()
 
 
 def test_imports_follow_the_arrows() -> None:
