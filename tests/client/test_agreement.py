@@ -21,6 +21,7 @@ SAME = {
     "Fact": "FactOut",
     "FactsPage": "FactsOut",
     "Hit": "HitOut",
+    "Lineage": "LineageOut",
     "Memory": "MemoryOut",
     "Neighbour": "NeighbourOut",
     "Neighbours": "NeighboursOut",

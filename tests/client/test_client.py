@@ -54,6 +54,8 @@ def test_what_was_said_is_recalled_and_reinforced(address: str) -> None:
         assert memory.recall("acme/way", "Bergen", as_of=datetime(2025, 1, 1, tzinfo=UTC)).results == []
         assert memory.memory("acme/way", ids[1]).previous == ids[0]
         assert memory.neighbours("acme/way", ids[0]).memory.text == TEXTS[0]
+        assert memory.why("acme/way", ids[0]).lineage["kind"] == "memory"
+        assert memory.why("acme/way", ids[0], other=ids[1]).lineage["kind"] == "pair"
         several = memory.recall_several(["acme/nothing", "acme/way"], "Bergen", record=False)
         assert [(one.space, bool(one.results)) for one in several] == [("acme/nothing", False), ("acme/way", True)]
         assert ("acme/way", 3) in [(one.space, one.memories) for one in memory.spaces()]

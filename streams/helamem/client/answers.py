@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -174,6 +174,16 @@ class Neighbours(Struct, frozen=True, kw_only=True):
 
     memory: Memory
     neighbours: list[Neighbour]
+
+
+class Lineage(Struct, frozen=True, kw_only=True):
+    """Where something came from."""
+
+    space: str
+    problems: list[str]
+    """What the log lacks or contradicts, each a sentence."""
+    lineage: dict[str, Any]
+    """A node: `kind`, `id`, what is known of it, and `children`, what it came from."""
 
 
 class FactsPage(Struct, frozen=True, kw_only=True):

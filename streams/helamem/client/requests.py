@@ -18,6 +18,7 @@ from helamem.client.answers import (
     BatchAppended,
     Fact,
     FactsPage,
+    Lineage,
     Memory,
     Neighbours,
     Profile,
@@ -274,6 +275,23 @@ def neighbours(space: str, memory_id: str, *, as_of: datetime | None = None) -> 
     return answer
 
 
+def why(space: str, id_: str, *, other: str | None = None, as_of: datetime | None = None) -> Flow[Lineage]:
+    """Return where a fact or a memory came from, or the link between two memories: down to messages and recalls.
+
+    Args:
+        space: Theirs.
+        id_: Of a fact or a memory.
+        other: Of another memory, for the link between them.
+        as_of: Weights as they have faded by this time. None is each one's last touch.
+
+    Raises:
+        NotFound: The log has neither a fact nor a memory of this id, or no such link.
+    """
+    path = f"{_path(space)}/why/{_id(id_)}"
+    answer: Lineage = yield _get(path, Lineage, other="" if other is None else _id(other), as_of=_time(as_of))
+    return answer
+
+
 def _question(
     query: str, *, spreading: bool, context: bool, record: bool, as_of: datetime | None, **numbers: int | None
 ) -> dict[str, Any]:
@@ -358,9 +376,13 @@ def _path(space: str) -> str:
 
 
 def _memory_path(space: str, memory_id: str) -> str:
-    if not _UUID.fullmatch(memory_id):
-        raise BadInput(f"{memory_id!r} is no id of a memory; name one that a recall returned")
-    return f"{_path(space)}/memories/{memory_id}"
+    return f"{_path(space)}/memories/{_id(memory_id)}"
+
+
+def _id(text: str) -> str:
+    if not _UUID.fullmatch(text):
+        raise BadInput(f"{text!r} is no id of a memory or a fact; name one that a recall returned")
+    return text
 
 
 def _time(moment: datetime | None) -> str:

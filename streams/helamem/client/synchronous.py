@@ -70,6 +70,7 @@ class Client:
     profile = _asking(requests.profile)
     memory = _asking(requests.memory)
     neighbours = _asking(requests.neighbours)
+    why = _asking(requests.why)
 
     def run(self, flow: Flow[T]) -> T:
         """Send what a flow asks, and again where that is safe, and return what comes of it."""
