@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import UNSET
+from msgspec.structs import replace
 
 from fakes.events import SPACE, distilled, message, recalled, record, reinforced
 from fakes.machine import Machine
@@ -15,14 +17,16 @@ from helamem.processors.digest import digest
 from helamem.processors.encoding.processor import Encoding
 from helamem.processors.encoding.unsealing import Erased
 from helamem.schemas.errors import BadInput, RetryLater
+from helamem.schemas.events import Wordy
 from helamem.schemas.ids import memory_id
-from helamem.schemas.wire import Event
+from helamem.schemas.topics import CONVERSATIONS, FACTS
+from helamem.schemas.wire import Event, decode
 from helamem.streams.erasure.fleet import FleetErasure, erase_in_fleet
 from helamem.streams.fleet.stores import builds_on, caught_up
 from helamem.streams.sealing.erasures import Erasures
 from helamem.streams.sealing.fleet import Sealing
 from helamem.streams.sealing.keys import KeyFiles, make_keys
-from helamem.streams.sealing.seal import Sealer
+from helamem.streams.sealing.seal import Opener, Sealer
 from streams.test_builds import World, world
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant:UserWarning")
@@ -151,6 +155,46 @@ async def test_what_was_under_way_is_erased_too(tmp_path: Path, *, sealed: bool)
         built = await one.build(unsealer=sealing.unsealer)
         assert built.compared == "equal"
         assert (await digest(fleet.worker.store)) == built.replayed.digest
+
+
+async def test_a_fact_that_was_sealed_while_she_was_erased_cannot_be_opened(tmp_path: Path) -> None:
+    """A worker that had read her words seals what it tells with her next key: that one goes too, and what it sealed."""
+    async with world(tmp_path) as one:
+        fleet = await opened(one, sealed=True)
+        rounds = 0
+
+        async def working() -> None:
+            nonlocal rounds
+            rounds += 1
+            if rounds == 2:
+                told = distilled("told", "Mira said Wobblethorpe.", evidence=["m0"])
+                await fleet.append(replace(told, data=replace(told.data, data_subjects=("Mira", "Tom"))))
+                await fleet.append(message("after", "I am back.", speaker="Mira"))
+                await fleet.append(message("t9", "I ski.", speaker="Tom"))
+            await fleet.worker.settle()
+
+        await fleet.erase(caught_up=working)
+        assert await fleet.held() == []
+        keys = KeyFiles(one.work / "keys")
+        events = [
+            decode(record.value)
+            for topic in (CONVERSATIONS, FACTS)
+            for at in await one.log.partitions(topic.name)
+            for record in await one.log.read(at, 0)
+        ]
+        sealed = [one for one in events if isinstance(one.data, Wordy) and one.data.sealed is not UNSET]
+        words = [Opener(keys, Erased()).open(event) for event in sealed]
+        assert "I ski." in words
+        assert [said for said in words if said is not None and any(word in said for word in WORDS)] == []
+        turns = await fleet.worker.store.turns(SPACE, [memory_id(SPACE, "after"), memory_id(SPACE, "t9")])
+        assert turns[memory_id(SPACE, "after")].erased
+        assert turns[memory_id(SPACE, "t9")].text == "I ski."
+        await fleet.append(message("later", "I am back again.", speaker="Mira"))
+        await fleet.worker.settle()
+        built = await one.build(unsealer=fleet.worker.sealing.unsealer)
+        assert built.compared == "equal"
+        later = await fleet.worker.store.turns(SPACE, [memory_id(SPACE, "later")])
+        assert later[memory_id(SPACE, "later")].text == "I am back again."
 
 
 async def _killed() -> None:

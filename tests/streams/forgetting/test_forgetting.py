@@ -140,6 +140,22 @@ async def test_what_was_recalled_alone_lately_stays(memory: AsyncMemory, clock: 
     assert "m2" in names(decision)[SPACE], "a reinforcement has the time of its recall"
 
 
+async def test_what_somebody_had_hidden_before_a_run_stays_hidden_after_its_undo(memory: AsyncMemory) -> None:
+    """Also where the run was decided before that was processed, and named it too."""
+    decision = await memory.forgettable(SPACE, as_of=LATER_MS)
+    asked, shown = memory_id(SPACE, "m1"), memory_id(SPACE, "m2")
+    await memory.forget(SPACE, [asked, shown], "asked for")
+    await memory.restore(SPACE, [shown], "asked for")
+    run = await memory.forget_chosen(decision)
+    assert run is not None
+    await memory.process()
+    restored = await memory.restore_run(run)
+    assert asked not in restored[SPACE]
+    assert shown in restored[SPACE]
+    await memory.process()
+    assert await visible(memory, SPACE) == {f"m{n}" for n in range(6)} - {"m1"}
+
+
 async def test_each_tenant_has_its_policy(memory: AsyncMemory) -> None:
     """The budget of one is no bound to another; a policy that is given takes the place of all."""
     early_ms = START_MS + DAY_MS

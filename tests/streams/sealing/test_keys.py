@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fakes.events import message
-from helamem.processors.encoding.unsealing import Erased
+from helamem.processors.encoding.unsealing import Erased, MissingKeyError
 from helamem.schemas.errors import ConfigurationError, Poison, RetryLater
 from helamem.streams.sealing.fleet import PatientOpener
 from helamem.streams.sealing.keys import KeyFiles, make_keys
@@ -159,3 +159,50 @@ def test_a_master_key_that_others_may_read_is_refused(directory: Path) -> None:
     (directory / "master.key").chmod(0o640)
     with pytest.raises(ConfigurationError, match="chmod 600"):
         KeyFiles(directory).current(SPACE, "Mira")
+
+
+def test_a_directory_that_is_away_is_tried_again(directory: Path) -> None:
+    """A volume that was taken off, or may only be read, is said in one sentence, and is no end of a worker."""
+    keys = KeyFiles(directory)
+    made = keys.current(SPACE, "Mira")
+    away = directory.rename(directory.with_name("away"))
+    for use in (
+        lambda: keys.current(SPACE, "Tom"),
+        lambda: keys.retire(SPACE, "Mira"),
+        lambda: keys.destroy(SPACE, "Mira", made.id),
+    ):
+        with pytest.raises(RetryLater, match=r"cannot be changed now .*; see that the directory is there"):
+            use()
+    away.rename(directory)
+    assert keys.current(SPACE, "Mira") == made
+
+
+def test_a_key_that_is_damaged_says_so(directory: Path) -> None:
+    """Also where its bytes are no key's at all."""
+    made = KeyFiles(directory).current(SPACE, "Mira")
+    (file,) = directory.glob(f"*{made.id}")
+    for wrapped in ("00", "00" * 60):
+        file.write_text(f'{{"space":"{SPACE}","subject":"Mira","wrapped":"{wrapped}"}}')
+        with pytest.raises(ConfigurationError, match=r"does not open the keys|cannot be read .*; restore it"):
+            KeyFiles(directory).find(SPACE, "Mira", made.id)
+
+
+def test_a_key_that_is_destroyed_while_it_is_read_is_no_damaged_one(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who had opened the file sees it wiped: whoever asks again is told that it is gone."""
+    made = KeyFiles(directory).current(SPACE, "Mira")
+    late, eraser = KeyFiles(directory), KeyFiles(directory)
+    read = Path.read_bytes
+
+    def slow(path: Path) -> bytes:
+        with path.open("rb") as file:
+            if made.id in path.name:
+                eraser.destroy(SPACE, "Mira", made.id)
+            return file.read()
+
+    monkeypatch.setattr(Path, "read_bytes", slow)
+    with pytest.raises(MissingKeyError, match="was moved just now"):
+        late.find(SPACE, "Mira", made.id)
+    monkeypatch.setattr(Path, "read_bytes", read)
+    assert late.find(SPACE, "Mira", made.id) is None

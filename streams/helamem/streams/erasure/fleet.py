@@ -158,9 +158,19 @@ async def _say(
         await at.caught_up()
         fresh = ()
         found = await survey(at.log, at.keys, at.embedder, at.named, cut=cut)
-        if not (found.memories or found.facts or found.unretracted):
+        if at.keys is not None and found.resealed:
+            # Who had read the words sealed what they tell with the next key. It goes too, with what else it sealed.
+            live = [key for one in sorted(found.resealed) for key in at.keys.retire(at.named.space, one)]
+            fresh = [key for key in live if key not in cut.keys]
+            cut = cut._replace(keys=cut.keys | {*fresh})
+        if not (found.memories or found.facts or found.unretracted or fresh):
             return found, replace(done, remains=found.remains)
-        done = replace(done, memories=done.memories + len(found.memories), facts=done.facts + len(found.facts))
+        done = replace(
+            done,
+            memories=done.memories + len(found.memories),
+            facts=done.facts + len(found.facts),
+            keys=done.keys + len(fresh),
+        )
     raise RetryLater(
         f"words of {at.named.subject} in {at.named.space} go on coming that were sealed before the erasure began; see "
         "what appends them, and do the same again"

@@ -69,6 +69,7 @@ class Survey:
         vectors: Keys of the vectors in the cache that were made from their words, as far as these can be read.
         unretracted: Facts that lost their words, or will, and were not yet retracted.
         hubs: What those facts were distilled from.
+        resealed: Data subjects with whose next keys such facts were sealed, by who had read the words before.
         remains: What the log keeps.
         erased_before: Whether the log has an erasure of this data subject.
         known: Whether anything in the space names this data subject, an erasure included.
@@ -89,6 +90,7 @@ class Survey:
         self.vectors: set[bytes] = set()
         self.unretracted: list[str] = []
         self.hubs: list[tuple[Event, HubFormed]] = []
+        self.resealed: set[str] = set()
         self.remains = Remains()
         self.erased_before = False
         self.known = False
@@ -160,6 +162,7 @@ class Survey:
                 continue
             hubs.add(data.hub)
             self.remains.facts += data.sealed is UNSET
+            self._note_keys(data)
             if not before and data.fact_id not in affected:
                 self.facts.append(data.fact_id)
             affected[data.fact_id] = None
@@ -183,6 +186,13 @@ class Survey:
                 one.event.data.input_hash in self._inputs
                 or (one.event.data.kind == "distillation" and one.event.data.tenant == tenant)
             )
+
+    def _note_keys(self, data: KnowledgeDistilled) -> None:
+        """Take in whose keys seal a fact that is to go, and are not to go yet."""
+        if self._cut is None or data.sealed is UNSET or self._reader.erased.closed(self._space, data.sealed):
+            return
+        if not any(one.key in self._cut.keys for one in data.sealed.keys):
+            self.resealed |= {one.subject for one in data.sealed.keys} & {self._subject, EVERYONE}
 
     def _note(self, text: str) -> None:
         """Take in a text that was embedded."""

@@ -6,6 +6,8 @@ import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
+from msgspec import UNSET
+
 from helamem.processors.forgetting.policy import Choice, Reason
 from helamem.processors.store.port import MemoryStore
 from helamem.schemas.errors import BadInput
@@ -169,6 +171,8 @@ class Forgetting:
 async def hidden_by(log: Log, run: str) -> dict[str, list[str]]:
     """Return per space the memories that a run hid, without those that were shown, hidden again or erased since.
 
+    What somebody had asked to be hidden before stays so, where the run named it too.
+
     Args:
         log: Where its events stand.
         run: Id of the run.
@@ -181,6 +185,7 @@ async def hidden_by(log: Log, run: str) -> dict[str, list[str]]:
         RetryLater: It is away.
     """
     hidden: dict[str, dict[str, None]] = {}
+    asked: dict[str, set[str]] = {}
     seen: set[str] = set()
     async for one in (await LogReader.open(log)).events(CONTROL, None):
         if one.event.id in seen:
@@ -188,10 +193,16 @@ async def hidden_by(log: Log, run: str) -> dict[str, list[str]]:
         seen.add(one.event.id)
         match one.event.data:
             case MemoryForgotten() as data if data.run == run:
-                hidden.setdefault(one.event.space, {}).update(dict.fromkeys(data.memory_ids))
+                before = asked.get(one.event.space, set())
+                found = dict.fromkeys(id_ for id_ in data.memory_ids if id_ not in before)
+                hidden.setdefault(one.event.space, {}).update(found)
             case MemoryForgotten() | MemoryRestored() | SubjectErased() as data:
                 for id_ in data.memory_ids:
                     hidden.get(one.event.space, {}).pop(id_, None)
+                if isinstance(data, MemoryForgotten) and data.run is UNSET:
+                    asked.setdefault(one.event.space, set()).update(data.memory_ids)
+                elif isinstance(data, MemoryRestored):
+                    asked.get(one.event.space, set()).difference_update(data.memory_ids)
             case _:
                 pass
     return {space: list(ids) for space, ids in sorted(hidden.items())}

@@ -21,7 +21,7 @@ import orjson
 from msgspec import Struct
 
 from helamem.processors.encoding.unsealing import MissingKeyError
-from helamem.schemas.errors import ConfigurationError
+from helamem.schemas.errors import ConfigurationError, RetryLater
 from helamem.streams.sealing.files import create_secret, sync_directory, wipe
 from helamem.streams.sealing.master import FILE, MasterKey, master_key
 
@@ -207,9 +207,9 @@ class KeyFiles:
             try:
                 stored = msgspec.json.decode(path.read_bytes(), type=_Stored)
                 wrapped = bytes.fromhex(stored.wrapped)
-            except FileNotFoundError:
-                raise MissingKeyError(f"the key {path} was moved just now; try again") from None
             except (OSError, ValueError) as error:
+                if not self._is_there(name):  # it may have been opened before, and wiped while it was read
+                    raise MissingKeyError(f"the key {path} was moved just now; try again") from None
                 raise ConfigurationError(f"the key {path} cannot be read ({error}); restore it from its copy") from None
             key = self._unlocked().unwrap(wrapped, _context(space, subject, name.key_id))
             self._opened[name.key_id] = key
@@ -229,14 +229,24 @@ class KeyFiles:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Be the one process that changes the directory, and know what is in it."""
-        descriptor = os.open(self.directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Be the one process that changes the directory, and know what is in it.
+
+        Raises:
+            RetryLater: It cannot be changed now.
+        """
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            self._look()
-            yield
-        finally:
-            os.close(descriptor)
+            descriptor = os.open(self.directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                self._look()
+                yield
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise RetryLater(
+                f"the keys in {self.directory} cannot be changed now ({error.strerror}); see that the directory is "
+                "there, can be written and has room"
+            ) from None
 
     def _look(self) -> None:
         """Learn what the directory holds."""

@@ -62,7 +62,7 @@ class LocalMasterKey:
         """See `MasterKey.unwrap`."""
         try:
             return self._cipher.decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], context)
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # too short to hold a nonce
             raise ConfigurationError(
                 f"the master key from {self._origin} does not open the keys of this home; give the one with which they "
                 f"were made, by its file or by {VARIABLE}"
