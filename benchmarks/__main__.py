@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.machine import machine
 
-USUAL = ("ingest", "metrics", "recall", "fold", "replay", "kafka")
+USUAL = ("ingest", "metrics", "recall", "fold", "replay", "kafka", "gateway")
 NAMES = (*USUAL, "memory", "million")
 """All; `memory` ingests a million messages and `million` replays as many, so they run only when they are named."""
 RESULTS = Path(__file__).parent / "results"

@@ -145,3 +145,69 @@ def test_events_come_while_it_runs(home: Path) -> None:
             assert "data" in next(lines)
             assert list(lines) == [""]
         assert ended(process).code == 0
+
+
+@pytest.mark.slow
+def test_commands_on_a_served_home_go_through_the_gateway(home: Path, chat: Path) -> None:
+    """They answer as on a home that nobody serves; what needs it to itself says who has it."""
+    alone = home.with_name("alone")
+    with serving("up", home) as (process, _, _):
+        assert (home / "served.json").stat().st_mode & 0o777 == 0o600
+        asked: dict[str, list[Ran]] = {}
+        for place in (home, alone):
+            asked[place.name] = [
+                run("ingest", chat, "--home", place),
+                run(
+                    "recall",
+                    "Where does Mira live?",
+                    "--space",
+                    "acme/mira",
+                    "--as-of",
+                    "2025-06-01T00:00:00Z",
+                    "--home",
+                    place,
+                ),
+                run("facts", "--home", place),
+                run("spaces", "--home", place),
+                run("profile", "acme/mira", "--as-of", "2025-06-01T00:00:00Z", "--home", place),
+                run("recall", "Who?", "--space", "acme/nobody", "--home", place),
+            ]
+        for served, own in zip(*asked.values(), strict=True):
+            assert served.code == own.code, served.err
+            if served.code == 0:
+                told, expected = ({**ran.json, "recall_id": 0, "seconds": 0} for ran in (served, own))
+                counted = {"encoded", "duplicates", "conflicts", "dead_letters"}
+                assert {k: v for k, v in told.items() if k not in counted} == {
+                    k: v for k, v in expected.items() if k not in counted
+                }
+            else:
+                assert served.err == own.err.replace(str(alone), str(home))
+        recalled = asked["home"][1].json
+        ids = [hit["id"] for hit in recalled["results"][:2]]
+        assert run("reinforce", recalled["recall_id"], *ids, "--home", home).code == 0
+        refused = run("edges", "--home", home)
+        assert (refused.code, refused.out) == (2, "")
+        assert f"is being written by process {process.pid}" in refused.err
+        process.terminate()
+        assert ended(process).code == 0
+    assert not (home / "served.json").exists()
+    digests = [run("digest", "--space", "acme/tom", "--home", place).json["digest"] for place in (home, alone)]
+    assert digests[0] == digests[1]
+
+
+@pytest.mark.slow
+def test_what_a_killed_gateway_left_is_told(home: Path) -> None:
+    """Where another process writes the home and nobody answers at the address that stands there."""
+    with serving("up", home) as (process, _, _):
+        process.kill()
+        process.communicate()
+    assert (home / "served.json").exists()
+    assert run("spaces", "--home", home).json == {"spaces": {}}
+    with_nobody = start("run", "--home", home)
+    assert with_nobody.stderr is not None
+    logged(with_nobody.stderr.readline())
+    ran = run("spaces", "--home", home)
+    with_nobody.terminate()
+    assert ended(with_nobody).code == 0
+    assert ran.code == 1
+    assert "does not answer" in ran.err

@@ -6,10 +6,12 @@ import json
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from fastapi import APIRouter
 
 from helamem.streams.gateway.app import build_api
+from helamem.streams.gateway.calls import PATH, Call
 from helamem.streams.gateway.guarded import GuardedRoute
 from helamem.streams.gateway.openapi import describe
 from helamem.streams.gateway.rights import NEEDED, RIGHTS
@@ -20,12 +22,14 @@ OF_A_SPACE = [endpoint for endpoint in NEEDED if "{tenant}" in endpoint[1]]
 
 
 DOCUMENT = describe(build_api())
+OF_THE_OWNER = ("POST", "/v1/owner/call")
+"""For commands of the home's owner, and not documented."""
 
 
 def test_the_table_of_rights_is_complete() -> None:
     """It names every endpoint there is, and none that there is not: all of them are in the document."""
     made = {(method.upper(), path) for path, methods in DOCUMENT["paths"].items() for method in methods}
-    assert made == set(NEEDED)
+    assert made == set(NEEDED) - {OF_THE_OWNER}
     assert set(NEEDED.values()) <= {None, *RIGHTS}
 
 
@@ -38,6 +42,8 @@ def test_a_route_that_the_table_lacks_cannot_be_made() -> None:
 
 def test_the_document_tells_the_rights() -> None:
     for (method, path), right in NEEDED.items():
+        if (method, path) == OF_THE_OWNER:
+            continue
         operation = DOCUMENT["paths"][path][method.lower()]
         assert operation.get("x-helamem-right") == right
         assert ("security" in operation) == (right is not None)
@@ -120,3 +126,19 @@ async def test_a_key_appends_messages_and_nothing_else(gateway: Gateway) -> None
     told = (await client.post("/v1/messages/stream", content=json.dumps(event), headers=NDJSON)).json()
     assert told["appended"] == 0
     assert "a key appends messages" in told["bad_lines"][0]["reason"]
+
+
+async def test_no_key_calls_for_the_owner(gateway: Gateway, ids: dict[str, str]) -> None:
+    """Whatever its rights; nor does anybody without one. The token of the home does."""
+    body = msgspec.msgpack.encode(Call(method="spaces"))
+    for client in (gateway.client, gateway.client_of(gateway.key("acme"))):
+        assert (await client.post(PATH, content=body)).status_code in (401, 403)
+    owner = gateway.client_of(gateway.service.token)
+    assert msgspec.msgpack.decode((await owner.post(PATH, content=body)).content) == {"acme/mira": 1}
+    for broken in (
+        b"",
+        b"\xc1",
+        msgspec.msgpack.encode({"method": "close"}),
+        msgspec.msgpack.encode({"method": "turns"}),
+    ):
+        assert (await owner.post(PATH, content=broken)).status_code == 400

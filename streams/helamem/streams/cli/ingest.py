@@ -25,13 +25,12 @@ from helamem.streams.cli.commands import (
 from helamem.streams.cli.kafka import KafkaOption, only_one, sealing_kafka_log
 from helamem.streams.cli.output import say, show, table
 from helamem.streams.cli.progress import bar
-from helamem.streams.cli.session import opened, report
+from helamem.streams.cli.session import opened_or_served, report
 from helamem.streams.cli.tracing import tracing
 from helamem.streams.ingest.formats import Format, read_file
 from helamem.streams.ingest.incoming import BadLine, Incoming
 from helamem.streams.ingest.runner import Appended, append_lines
 from helamem.streams.log.port import Log
-from helamem.streams.tracing.untraced import Untraced
 
 SHOWN_BAD_LINES = 20
 
@@ -76,25 +75,25 @@ def ingest(
     size_bytes = file.stat().st_size
     begun = time.monotonic()
 
-    async def append(log: Log, traced: Untraced) -> Appended:
-        with bar("reading", size_in_bytes=True) as advance:
-            return await append_lines(
-                log,
-                lines,
-                on_progress=lambda done: advance(done.read_bytes, size_bytes),
-                on_bad=_Complaints().tell,
-                tracing=traced,
-            )
+    complaints = _Complaints()
 
     async def run() -> tuple[Appended, Counter[str]]:
         if kafka:
-            with tracing("kafka") as traced:
+            with tracing("kafka") as traced, bar("reading", size_in_bytes=True) as advance:
                 async with sealing_kafka_log() as log:
                     await _need_settings(log)
-                    return await append(log, traced), Counter()
-        async with opened(home, create=True) as session:
-            instance = session.memory.instance
-            appended = await append(instance.log, instance.tracing)
+                    return await append_lines(
+                        log,
+                        lines,
+                        on_progress=lambda done: advance(done.read_bytes, size_bytes),
+                        on_bad=complaints.tell,
+                        tracing=traced,
+                    ), Counter()
+        async with opened_or_served(home, create=True) as session:
+            with bar("reading", size_in_bytes=True) as advance:
+                appended = await session.append(
+                    lines, lambda done: advance(done.read_bytes, size_bytes), complaints.tell
+                )
             return appended, Counter() if no_process else await session.catch_up()
 
     appended, counts = asyncio.run(run())

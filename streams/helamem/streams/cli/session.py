@@ -6,8 +6,8 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,6 +18,9 @@ from helamem.streams.cli.commands import check_space
 from helamem.streams.cli.output import say
 from helamem.streams.cli.progress import bar
 from helamem.streams.cli.tracing import tracing
+from helamem.streams.ingest.incoming import BadLine, Incoming
+from helamem.streams.ingest.runner import Appended, append_lines
+from helamem.streams.log.writer_lock import InUseError
 
 if TYPE_CHECKING:  # they import the engine and the embedder
     from helamem.processors.consolidation.distiller import HubsWait
@@ -73,6 +76,21 @@ class Session:
             say(f"hubs wait to be distilled: {waiting}; they stay in the log, and all else is up to date")
         return Counter(instance.counts) - before
 
+    async def append(
+        self,
+        lines: Iterable[Incoming | BadLine],
+        on_progress: Callable[[Appended], None],
+        on_bad: Callable[[BadLine], None],
+    ) -> Appended:
+        """Append what a file holds; see `append_lines`."""
+        instance = self.memory.instance
+        return await append_lines(instance.log, lines, on_progress=on_progress, on_bad=on_bad, tracing=instance.tracing)
+
+    @property
+    def place(self) -> Path:
+        """The home."""
+        return self.memory.instance.home.path
+
     async def positions(self) -> dict[str, int]:
         """Return how far each partition that is processed has been applied."""
         store = self.memory.instance.store
@@ -92,7 +110,7 @@ class Session:
         check_space(space)
         spaces = await self.memory.spaces()
         if space not in spaces:
-            raise BadInput(f"there is no space {space} in {self.memory.instance.home.path}; {_some(sorted(spaces))}")
+            raise BadInput(f"there is no space {space} in {self.place}; {_some(sorted(spaces))}")
         return space
 
 
@@ -171,6 +189,29 @@ async def opened(
             yield Session(memory, patience)
 
 
+@asynccontextmanager
+async def opened_or_served(home: Path, *, create: bool = False) -> AsyncIterator[Session]:
+    """Open a home for one command, or ask the process that serves it over HTTP where there is one.
+
+    Raises:
+        BadInput: There is no home.
+        ConfigurationError: Another process writes it and serves it to nobody, or a newer version made it.
+    """
+    async with AsyncExitStack() as stack:
+        try:
+            session = await stack.enter_async_context(opened(home, create=create))
+        except InUseError as in_use:
+            from helamem.streams.gateway.served import served_at  # noqa: PLC0415 - only where it is served
+
+            served = served_at(home)
+            if served is None:
+                raise
+            from helamem.streams.cli.served import ServedSession  # noqa: PLC0415 - it imports the engine
+
+            session = ServedSession(home, served, in_use)
+        yield session
+
+
 def _distiller() -> ModelSettings | None:
     """Return the model that the configuration has distil, or None.
 
@@ -196,7 +237,7 @@ def in_home(home: Path, work: Callable[[Session], Awaitable[T]], *, create: bool
     """
 
     async def run() -> T:
-        async with opened(home, create=create) as session:
+        async with opened_or_served(home, create=create) as session:
             if process:
                 report(await session.catch_up())
             return await work(session)

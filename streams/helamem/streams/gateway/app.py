@@ -10,10 +10,21 @@ from starlette.types import ASGIApp
 from helamem.streams.gateway import problems
 from helamem.streams.gateway.door import Door
 from helamem.streams.gateway.guarded import GuardedRoute
-from helamem.streams.gateway.routes import erasure, events, facts, health, lineage, memories, messages, recalls, spaces
+from helamem.streams.gateway.routes import (
+    erasure,
+    events,
+    facts,
+    health,
+    lineage,
+    memories,
+    messages,
+    owner,
+    recalls,
+    spaces,
+)
 from helamem.streams.gateway.service import Service
 
-_SUBJECTS = (messages, recalls, spaces, memories, facts, lineage, events, erasure, health)
+_SUBJECTS = (messages, recalls, spaces, memories, facts, lineage, events, erasure, health, owner)
 
 
 def build_app(service: Service) -> ASGIApp:

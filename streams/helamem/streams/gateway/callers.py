@@ -17,6 +17,8 @@ class Caller(Struct, frozen=True, kw_only=True):
 
     key: ApiKey | None
     """None is the owner of the home, or anybody where no keys are asked for: they may do everything."""
+    owner: bool = False
+    """Whether they have shown the token that stands in the home."""
 
     def check(self, right: Right) -> None:
         """Refuse whoever lacks a right.

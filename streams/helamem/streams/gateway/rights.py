@@ -14,6 +14,7 @@ NEEDED: dict[tuple[str, str], Right | None] = {
     ("GET", "/ready"): None,
     ("GET", "/openapi.json"): None,
     ("GET", "/metrics"): "admin",
+    ("POST", "/v1/owner/call"): "admin",
     ("POST", "/v1/messages/stream"): "append",
     ("POST", "/v1/recall"): "recall",
     ("GET", "/v1/spaces"): "recall",

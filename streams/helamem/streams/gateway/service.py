@@ -13,6 +13,7 @@ from helamem.schemas.errors import RetryLater
 from helamem.streams.async_memory import AsyncMemory
 from helamem.streams.gateway.held import Held
 from helamem.streams.gateway.keys import Keys
+from helamem.streams.gateway.served import new_token
 from helamem.streams.metrics.registry import Metrics
 from helamem.streams.metrics.server import Health
 
@@ -41,6 +42,8 @@ class Service:
         self.metrics = metrics
         self.health = health
         self.open_door = open_door
+        self.token = new_token()
+        """Shown by the owner of the home."""
         self.ending = asyncio.Event()
         """Set when the gateway stops: what would go on for ever ends."""
         self._streams = 0
