@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import AsyncIterator
 
 import pytest
+from starlette.types import Message
 
 from streams.gateway.asking import SPACE, Gateway, said
 
@@ -43,3 +46,76 @@ async def test_a_stream_of_nothing_lets_others_be_answered(gateway: Gateway, lin
         rounds += 1
     assert sent.result().status_code == 200
     assert rounds >= 20
+
+
+def line(number: int) -> bytes:
+    return json.dumps(said(f"Turn {number}.", space="acme/tom", message_id=f"m{number}")).encode() + b"\n"
+
+
+async def test_who_sends_slowly_holds_up_no_erasure(gateway: Gateway) -> None:
+    """A stream whose end does not come uses the memory batch by batch, and goes on behind the erasure."""
+    await gateway.remember("We have moved from Lisbon to Bergen.")
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"".join(map(line, range(1000)))
+        begun.set()
+        await go_on.wait()
+        yield line(1000)
+
+    sending = asyncio.create_task(gateway.client.post("/v1/messages/stream", content=slowly(), headers=NDJSON))
+    await begun.wait()
+    async with asyncio.timeout(30):
+        assert (await gateway.post(f"{SPACE}/erase", {"subject": "Mira"})).status_code == 200
+    go_on.set()
+    assert (await sending).json()["appended"] == 1001
+
+
+async def test_what_goes_on_for_long_ends_with_its_key(gateway: Gateway) -> None:
+    """A key that is revoked appends no further batch of its stream."""
+    key, begun, go_on = gateway.key(), asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"".join(map(line, range(1000)))
+        begun.set()
+        await go_on.wait()
+        yield line(1000)
+
+    async with gateway.client_of(key) as client:
+        sending = asyncio.create_task(client.post("/v1/messages/stream", content=slowly(), headers=NDJSON))
+        await begun.wait()
+        gateway.service.keys.revoke(key.split("_")[1], lambda: 1)
+        go_on.set()
+        answer = await sending
+    assert answer.status_code == 401
+    assert "1,000 messages of the stream are safely in the log" in answer.json()["detail"]
+
+
+async def test_events_are_told_to_no_key_that_was_revoked(gateway: Gateway) -> None:
+    """Its stream ends before the next one."""
+    key = gateway.key()
+    scope = {
+        "type": "http", "method": "GET", "path": f"{SPACE}/events", "query_string": b"", "http_version": "1.1",
+        "headers": [(b"authorization", f"Bearer {key}".encode())],
+    }  # fmt: skip
+    told: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        return {}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            told.put_nowait(message["body"])
+
+    async def follow() -> None:
+        await gateway.app(scope, receive, send)
+
+    following = asyncio.create_task(follow())
+    assert await told.get() == b": helamem\n\n"
+    gateway.service.keys.revoke(key.split("_")[1], lambda: 1)
+    async with gateway.client_of(gateway.key()) as client:
+        assert (await client.post(f"{SPACE}/messages", json=said())).status_code == 201
+    async with asyncio.timeout(30):
+        await following
+    assert b"".join(told.get_nowait() for _ in range(told.qsize())) == b""

@@ -90,6 +90,11 @@ class Keys:
             return None
         return None if found.revoked_ms is not None else found
 
+    def holds(self, key: ApiKey) -> bool:
+        """Return whether a key is still what it was when it was found: what goes on for long asks again."""
+        self._refresh()
+        return self._keys.get(key.id) == key
+
     def wait_s(self, key: ApiKey) -> float:
         """Count a request of a key and return 0, or after how many seconds it may ask."""
         if key.per_s is None:

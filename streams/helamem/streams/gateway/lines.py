@@ -11,6 +11,8 @@ from helamem.schemas.errors import RetryLater
 from helamem.schemas.topics import CONVERSATIONS
 from helamem.streams.gateway.answers import BadLineOut, StreamAppended
 from helamem.streams.gateway.callers import Caller
+from helamem.streams.gateway.problems import Problem
+from helamem.streams.gateway.service import Service
 from helamem.streams.ingest.incoming import BadLine, Incoming
 from helamem.streams.ingest.jsonl import LONGEST_LINE, take_line
 from helamem.streams.ingest.runner import (
@@ -20,22 +22,22 @@ from helamem.streams.ingest.runner import (
     IngestInterruptedError,
     append_lines,
 )
-from helamem.streams.instance import Instance
 
 TOLD = 100
 """Most bad lines that an answer tells one by one."""
 
 
-async def append_stream(instance: Instance, body: AsyncIterable[bytes], caller: Caller) -> StreamAppended:
+async def append_stream(service: Service, body: AsyncIterable[bytes], caller: Caller) -> StreamAppended:
     """Append what a body holds, a JSON object a line, and return what it came to.
 
     Args:
-        instance: Whose log.
+        service: Whose log. It is used batch by batch: who sends slowly holds up no erasure.
         body: The body as it comes.
         caller: What they may append; the owner of a home may also append whole events that are no messages.
 
     Raises:
         RetryLater: The log cannot be written now; says what it holds already.
+        Problem: The key shown was revoked meanwhile.
     """
     done = Appended(lines=0, records=0, bad=0, read_bytes=0)
     told: list[BadLineOut] = []
@@ -45,16 +47,16 @@ async def append_stream(instance: Instance, body: AsyncIterable[bytes], caller: 
             told.append(BadLineOut(line=bad.line, reason=bad.reason))
 
     async for batch in _batches(body):
+        if caller.key is not None and not service.keys.holds(caller.key):
+            raise Problem(401, "unauthorized", f"the key was revoked meanwhile; {_safe(done)}")
         try:
-            now = await append_lines(
-                instance.log, [_allowed(line, number, caller) for number, line in batch], on_bad=tell
-            )
+            with service.memory() as memory:
+                allowed = [_allowed(line, number, caller) for number, line in batch]
+                now = await append_lines(memory.instance.log, allowed, on_bad=tell)
         except IngestInterruptedError as error:
-            done = _sum(done, error.done)
-            raise RetryLater(
-                f"{error.away}; {done.records:,} messages of the stream are safely in the log; send the whole stream "
-                "again, none counts twice"
-            ) from error.away
+            raise RetryLater(f"{error.away}; {_safe(_sum(done, error.done))}") from error.away
+        except RetryLater as error:
+            raise RetryLater(f"{error}; {_safe(done)}") from error
         done = _sum(done, now)
     return StreamAppended(lines=done.lines, appended=done.records, bad=done.bad, bad_lines=told)
 
@@ -110,6 +112,12 @@ def _allowed(line: Incoming | BadLine, number: int, caller: Caller) -> Incoming 
     elif caller.key is not None and line.record.topic != CONVERSATIONS.name:
         reason = "type: a key appends messages; other events come by their own endpoints"
     return line if reason is None else BadLine(line=number, reason=reason, read_bytes=line.read_bytes)
+
+
+def _safe(done: Appended) -> str:
+    return (
+        f"{done.records:,} messages of the stream are safely in the log; send the whole stream again, none counts twice"
+    )
 
 
 def _sum(one: Appended, other: Appended) -> Appended:

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from helamem.schemas.errors import BadInput
+from helamem.streams.gateway.callers import caller_of
 from helamem.streams.gateway.fields import NamePath, TenantPath
 from helamem.streams.gateway.following import FIRST, Following, positions_of
 from helamem.streams.gateway.service import service_of
@@ -50,10 +51,10 @@ async def events(
     """Return the events of a space as they are appended: messages, recalls, hubs, facts, and what was forgotten.
 
     Each has its position as `id`, its type as `event`, and as `data` the event as JSON with its words, where they were
-    not erased. Events of one topic come in order. A stream ends when the gateway stops or an erasure begins; go on
-    with Last-Event-ID.
+    not erased. Events of one topic come in order. A stream ends when the gateway stops, an erasure begins or its
+    key is revoked; go on with Last-Event-ID.
     """
-    service = service_of(request)
+    service, key = service_of(request), caller_of(request).key
     if last_event_id is not None and not re.fullmatch(_ID, last_event_id):
         raise BadInput("Last-Event-ID is no id of an event of this stream; leave it out to begin now")
     service.check_streams()
@@ -65,6 +66,8 @@ async def events(
         with service.streaming():
             yield b": helamem\n\n"
             async for part in following.parts(service):
+                if key is not None and not service.keys.holds(key):
+                    return
                 yield part
 
     return EventStream(stream(), headers={"X-Accel-Buffering": "no"})

@@ -106,9 +106,7 @@ async def stream(request: Request) -> StreamAppended:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != NDJSON:
         raise Problem(415, "not-json-lines", f"the body must be {NDJSON}, a JSON object a line; set Content-Type")
-    caller = caller_of(request)
-    with service_of(request).memory() as memory:
-        return await append_stream(memory.instance, request.stream(), caller)
+    return await append_stream(service_of(request), request.stream(), caller_of(request))
 
 
 async def _append(
