@@ -23,11 +23,12 @@ from helamem.processors.store.checkpoints import CheckpointFiles
 from helamem.processors.store.port import MemoryStore
 from helamem.schemas.errors import BadInput, RetryLater
 from helamem.schemas.settings import Settings
-from helamem.schemas.topics import TOPICS
+from helamem.schemas.topics import CONVERSATIONS, TOPICS
 from helamem.streams.derived import Derived
 from helamem.streams.effects.replayed import Reading, recorded_sources, replayed_vectors
 from helamem.streams.home import Asked, Home, wall_clock_ms
 from helamem.streams.log.generation import specs_in
+from helamem.streams.log.partitioner import partition_of
 from helamem.streams.log.port import Log
 from helamem.streams.log.sqlite import SqliteLog
 from helamem.streams.moments import Vector, generation_in, moment, written
@@ -35,13 +36,16 @@ from helamem.streams.rebuild import GROUPS, Only, Part, Replayed, part_of, rebui
 from helamem.streams.sealing.erasures import read_erased
 from helamem.streams.sealing.opening import opener
 from helamem.streams.settings_log import settings_at
-from helamem.streams.store_process.child import child_store
+from helamem.streams.store_process.child import child_store, own_store
 
 if TYPE_CHECKING:
     from helamem.streams.log.kafka_settings import KafkaSettings
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+
+FEW = 15_000
+"""Messages that this process writes in less time than a child takes to start and to end."""
 
 
 class Wanted(TypedDict, total=False):
@@ -99,7 +103,8 @@ async def restate(source: Path, into: Path, **wanted: Unpack[Wanted]) -> None:
     home = Home.look(source)
     wanted.setdefault("keys", home.keys_path)
     async with await SqliteLog.open(home.log_path, TOPICS, wall_clock_ms, read_only=True) as log:
-        await _replay(log, into, refold, of=source, embeddings=home.embeddings_path, **wanted)
+        few = await _are_few(log, wanted.get("spaces", ()))
+        await _replay(log, into, refold, of=source, embeddings=home.embeddings_path, few=few, **wanted)
 
 
 async def replay_archive(archive: str, into: Path, **wanted: Unpack[Wanted]) -> Replayed:
@@ -145,6 +150,17 @@ async def replay_kafka(into: Path, settings: KafkaSettings, **wanted: Unpack[Wan
         return _proved(await _replay(log, into, rebuild, of=of, embeddings=None, later=later, **wanted))
 
 
+async def _are_few(log: SqliteLog, spaces: Sequence[str]) -> bool:
+    """Return whether so little was said in some spaces that it is written sooner than a child has started."""
+    left = FEW if spaces else 0
+    partitions = await log.partitions(CONVERSATIONS.name)
+    for key in (space.encode() for space in spaces):
+        at = partitions[partition_of(key, len(partitions))]
+        end = (await log.end_offsets([at]))[at]
+        left -= await log.count(at, 0, end, key, left) if left else 0
+    return left > 0
+
+
 class _Done(NamedTuple, Generic[T]):
     result: T
     settings: Settings
@@ -182,6 +198,7 @@ async def _replay(
     of: Path | str,
     embeddings: Path | None,
     later: Sequence[Log] = (),
+    few: bool = False,
     until: str | Vector | None = None,
     since: str | None = None,
     spaces: Sequence[str] = (),
@@ -212,6 +229,7 @@ async def _replay(
     name = settings.encoding.embedder
     if re_embed is not None or not is_recorded(name):
         embedder = embedder or choose_embedder(name)
+    stored = own_store if few else child_store
     with Home.open(into) as target, recorded_sources(log, target.effects_path) as sources:
         target.begin_projection(of, asked, settings, await specs_in(log, TOPICS))
         if seed is not None and not target.store_path.exists():
@@ -228,7 +246,7 @@ async def _replay(
                 own=target.embeddings_path,
                 index=target.effects_path,
             ) as (vectors, kept),
-            child_store(target, dimension=vectors.dimension, language=settings.encoding.language) as child,
+            stored(target, dimension=vectors.dimension, language=settings.encoding.language) as child,
         ):
             processors = (
                 Encoding(
@@ -246,7 +264,7 @@ async def _replay(
             derived = Derived(target.derived_path)
             working = work(log, child.store, processors, part, derived, on_progress=on_progress, on_retry=on_retry)
             done = await child.serving(working)
-            await child.serving(child.store.settle())
+            await child.settle()
             if graphs:
                 await child.serving(child.store.optimize())
         target.finish_projection()

@@ -55,6 +55,17 @@ class TestContract(LogContract):
         return reopen
 
 
+async def test_records_of_a_key_are_counted(path: Path) -> None:
+    """Between two offsets, in one partition, and no more than are asked for."""
+    async with await SqliteLog.open(path, [ONE, MANY], wall_clock_ms) as log:
+        await log.append([NewRecord(topic=ONE.name, key=b"kj"[n % 2 : n % 2 + 1], value=b"v") for n in range(10)])
+        await log.append([NewRecord(topic=MANY.name, key=b"k", value=b"v")])
+        assert await log.count(AT, 0, 100, b"k", 100) == 5
+        assert await log.count(AT, 1, 5, b"k", 100) == 2
+        assert await log.count(AT, 0, 100, b"k", 3) == 3
+        assert await log.count(AT, 0, 100, b"nobody", 3) == 0
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "log.sqlite"

@@ -7,6 +7,7 @@ import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -30,6 +31,7 @@ from helamem.streams.settings_log import apply_settings
 from helamem.streams.snapshots import manifest as manifests
 from helamem.streams.snapshots.shelf import Kept
 from helamem.streams.snapshots.taking import Schedule, Taker
+from helamem.streams.store_process.child import child_store
 from streams.test_replay import SPACE, Interrupted, again, live, opened, place, rounds
 from streams.test_replay_options import OTHER, life
 
@@ -83,6 +85,26 @@ async def test_a_state_from_a_snapshot_is_the_state_from_the_beginning(place: Pa
         assert await digest_of(found.home, space) == replayed.digest.digest
         began += found.snapshot is not None
     assert began >= 3
+
+
+async def test_little_is_written_without_a_child(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child takes longer to start than a few messages to write; with it or without, the state is the same."""
+    started = 0
+    real = child_store
+
+    def counted(*args: Any, **options: Any) -> Any:
+        nonlocal started
+        started += 1
+        return real(*args, **options)
+
+    monkeypatch.setattr("helamem.streams.replay.child_store", counted)
+    await rounds(place / "home")
+    alone = await digest_of((await state(place / "home", FOREVER)).home)
+    assert started == 0
+    shutil.rmtree(place / "home" / "moments")
+    monkeypatch.setattr("helamem.streams.replay.FEW", 2)
+    assert await digest_of((await state(place / "home", FOREVER)).home) == alone
+    assert started == 1
 
 
 async def test_each_goes_on_from_the_one_before_it(place: Path) -> None:

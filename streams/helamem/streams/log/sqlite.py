@@ -117,6 +117,12 @@ class SqliteLog:
             return []
         return await self._on_reader(lambda file: file.read(partition, start, end, limit))
 
+    async def count(self, partition: TopicPartition, start: int, end: int, key: bytes, most: int) -> int:
+        """Return how many records with `start <= offset < end` have a key, but no more than `most`."""
+        self._partitioner.check(partition)
+        start, end = max(start, 0), min(end, MAX_OFFSET)
+        return await self._on_reader(lambda file: file.count(partition, start, end, key, most))
+
     async def wait_for_append(self, after: Mapping[TopicPartition, int], timeout_s: float) -> bool:
         """Wait for a record at or past the given offsets; at once for this process, within 50 ms for others."""
         loop = asyncio.get_running_loop()

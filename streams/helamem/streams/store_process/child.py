@@ -64,6 +64,39 @@ class ChildStore:
             doing.cancel()
             await asyncio.wait({doing})
 
+    async def settle(self) -> None:
+        """Return once all that was written, and the checkpoints, are on disk, with the errors of `serving`."""
+        await self.serving(self.store.settle())
+
+
+class OwnStore:
+    """A store in this very process, where there is too little to write for a child to be worth its start.
+
+    Args:
+        store: The store.
+    """
+
+    def __init__(self, store: EdgeStore) -> None:
+        self.store = store
+
+    async def serving(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what `work` on the store returns."""
+        return await work
+
+    async def settle(self) -> None:
+        """Return once all that was written is on disk; checkpoints are already."""
+        await self.store.flush()
+
+
+@contextlib.asynccontextmanager
+async def own_store(home: Home, *, dimension: int, language: str) -> AsyncIterator[OwnStore]:
+    """Open the store of a home that this process holds, with the errors of `child_store`."""
+    store = await EdgeStore.open(home.store_path, dimension=dimension, language=language)
+    try:
+        yield OwnStore(store)
+    finally:
+        await store.close()
+
 
 @contextlib.asynccontextmanager
 async def child_store(home: Home, *, dimension: int, language: str) -> AsyncIterator[ChildStore]:
