@@ -222,6 +222,37 @@ async def test_closing_waits_for_a_read_for_which_nobody_waits_any_more(
     store._shards.close()
 
 
+async def test_who_closes_during_an_erasure_waits_for_it_and_for_those_who_read_before(
+    store: EdgeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files that are closed in use end the process: the readers that the erasure waits for count too."""
+    gone = memory(1, "Doctor Wobblethorpe is gone")
+    await store.write(Writes(memories=(gone,)))
+    steps: list[str] = []
+    go_on = threading.Event()
+    close = Shards.close
+
+    def closed(shards: Shards) -> None:
+        steps.append("closed")
+        close(shards)
+
+    def slow() -> None:
+        go_on.wait()
+        steps.append("read")
+
+    reading = asyncio.create_task(store._engine.read(slow))
+    await asyncio.sleep(0)
+    monkeypatch.setattr(Shards, "close", closed)
+    erasing = asyncio.create_task(store.erase(A, [gone.turn.id]))
+    while not store._engine._alone:  # noqa: ASYNC110 - the engine tells nobody
+        await asyncio.sleep(0)
+    closing = asyncio.create_task(store.close())
+    await asyncio.sleep(0.1)
+    go_on.set()
+    await asyncio.gather(reading, erasing, closing, return_exceptions=True)
+    assert (steps[0], set(steps[1:])) == ("read", {"closed"})
+
+
 async def test_a_flush_syncs_what_was_written_to_and_nothing_else(store: EdgeStore) -> None:
     """What needs no sync costs none; what failed to sync is synced the next time."""
     await store.flush()

@@ -88,6 +88,8 @@ class EdgeEngine:
             last: What is done when nobody reads or writes any more.
         """
         self._closed = True
+        if self._working is not None:  # it waits for readers of before, who have files open
+            await asyncio.wait([self._working])
         await asyncio.to_thread(self._readers.shutdown)
         try:
             await asyncio.get_running_loop().run_in_executor(self._writer, _translated, last)
