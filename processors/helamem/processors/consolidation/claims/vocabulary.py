@@ -29,7 +29,7 @@ KIND = (
     r"goldfish|turtle|tortoise|snake|lizard|gecko|horse|pony|ferret|rat|mouse|chicken|goat|labrador|poodle|beagle|"
     r"terrier|retriever|shepherd|corgi|dachshund|husky)"
 )
-PET = rf"(?:my|our|the) {KIND}(?:,? (?P<name>{NAME}))?"
+PET = rf"(?:my|our|the|his|her|their) {KIND}(?:,? (?P<name>{NAME}))?"
 GOT = r"(?:have|has|got|gotten|adopted|bought|rescued|owns?|welcomed|took in|brought home)(?: us| myself)?"
 GIVEN = r"(?:lost|rehomed|sold|gave away|given away|said goodbye to)"
 VERB = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import orjson
 from msgspec import Struct
@@ -17,6 +17,7 @@ from helamem.processors.consolidation.extractive import ExtractiveDistiller
 from helamem.processors.consolidation.llm.chat import ChatModel, ChatSettings, Completion, Message
 from helamem.processors.consolidation.llm.drafts import Draft, Unreadable, read, schema
 from helamem.processors.consolidation.llm.evidence import Rule, Shown
+from helamem.processors.consolidation.llm.keyed import Keyed, keyed
 from helamem.processors.consolidation.llm.prompt import VERSION, Named, instructions, named, quoted, repair
 from helamem.processors.consolidation.llm.spending import Budget, Ledger, Tokens
 from helamem.processors.consolidation.llm.watch import Unwatched, Watch
@@ -45,6 +46,14 @@ class _Answer(Struct, frozen=True):
     text: str
     fresh: bool
     """Whether it was asked for now: what comes of it is counted once, however often a batch is taken again."""
+
+
+class _Judged(NamedTuple):
+    """A statement, why it is not taken, and what it claims that can change."""
+
+    draft: Draft
+    refusal: Rule | None
+    keyed: Keyed | None
 
 
 class LlmDistiller:
@@ -137,8 +146,8 @@ class LlmDistiller:
                         "data.cluster",
                     ) from None
         # The loop has more to do, such as recalls, than to look at long answers about long messages.
-        refusals = await asyncio.to_thread(_refusals, drafts, turns)
-        return self._taken(drafts, refusals, turns, ask.question.id, self._watch if answer.fresh else _UNWATCHED)
+        judged = await asyncio.to_thread(_judged, drafts, turns)
+        return self._taken(judged, turns, ask.question.id, self._watch if answer.fresh else _UNWATCHED)
 
     def _read(self, answer: _Answer) -> Sequence[Draft]:
         try:
@@ -148,12 +157,10 @@ class LlmDistiller:
                 self._watch.unreadable()
             raise
 
-    def _taken(
-        self, drafts: Sequence[Draft], refusals: Sequence[Rule | None], turns: Named, answer: str, watch: Watch
-    ) -> list[Statement]:
+    def _taken(self, judged: Sequence[_Judged], turns: Named, answer: str, watch: Watch) -> list[Statement]:
         """Return the statements that pass the evidence rule, each once."""
         taken: dict[tuple[str, str], Statement] = {}
-        for draft, rule in zip(drafts, refusals, strict=True):
+        for draft, rule, known in judged:
             if rule is not None:
                 watch.refused(rule)
                 continue
@@ -162,9 +169,11 @@ class LlmDistiller:
             statement = Statement(
                 kind=draft.kind,
                 text=draft.text,
-                subject=draft.subject,
-                valid_from_ms=evidence[-1].time_ms,
+                subject=known.claim.subject if known else draft.subject,
+                valid_from_ms=known.since_ms if known else evidence[-1].time_ms,
                 evidence=evidence,
+                key=known.claim.key if known else "",
+                value=known.claim.value if known else "",
                 confidence=draft.confidence,
                 answer=answer,
             )
@@ -249,10 +258,11 @@ class LlmDistiller:
         return _Ask(question=question, messages=messages)
 
 
-def _refusals(drafts: Sequence[Draft], turns: Named) -> list[Rule | None]:
-    """Return for each statement why it is not taken, or None."""
+def _judged(drafts: Sequence[Draft], turns: Named) -> list[_Judged]:
+    """Return each statement with why it is not taken, or with what it claims."""
     shown = Shown(turns)
-    return [shown.refusal(draft) for draft in drafts]
+    rules = [shown.refusal(draft) for draft in drafts]
+    return [_Judged(one, rule, None if rule else keyed(one, shown)) for one, rule in zip(drafts, rules, strict=True)]
 
 
 def least_tokens(settings: ChatSettings) -> Tokens:

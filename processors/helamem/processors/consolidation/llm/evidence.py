@@ -70,7 +70,7 @@ class Shown:
     """
 
     def __init__(self, turns: Mapping[str, Turn]) -> None:
-        self._turns = turns
+        self.turns = turns
         self._names = {turn.speaker: _words_of(turn.speaker) for turn in turns.values()}
         self._words: dict[str, _Words] = {}
         self._days: dict[str, frozenset[Day]] = {}
@@ -78,11 +78,11 @@ class Shown:
     def refusal(self, draft: Draft) -> Rule | None:
         """Return why a statement is not taken, or None where it is."""
         dates, rest = taken_out(draft.text)
-        counting = self._counting(draft)
+        counting = self.counting(draft)
         words = _Words.of_all([self._words_in(id_) for id_ in counting])
         names = frozenset().union(*self._names.values())
         holds: dict[Rule, Callable[[], bool]] = {
-            "unknown-evidence": lambda: all(id_ in self._turns for id_ in draft.evidence),
+            "unknown-evidence": lambda: all(id_ in self.turns for id_ in draft.evidence),
             "speaker": lambda: bool(counting),
             "relative-date": lambda: not any(True for _ in mentions(draft.text, _ANY_DAY)),
             "date": lambda: self._stand(dates, counting),
@@ -92,19 +92,23 @@ class Shown:
         }
         return next((rule for rule in RULES if not holds[rule]()), None)
 
-    def _counting(self, draft: Draft) -> list[str]:
+    def counting(self, draft: Draft) -> list[str]:
         """Return those of the turns cited whose words a statement may rest on, by whom it is about."""
-        cited = [id_ for id_ in dict.fromkeys(draft.evidence) if id_ in self._turns]
+        cited = [id_ for id_ in dict.fromkeys(draft.evidence) if id_ in self.turns]
         said = _words_of(draft.text)
         if draft.kind == "user-trait":
             subject = draft.subject.casefold()
-            return [id_ for id_ in cited if self._is_own(self._turns[id_], subject, said)]
+            return [id_ for id_ in cited if self._is_own(self.turns[id_], subject, said)]
         if draft.kind == "agent-knowledge":
-            return [id_ for id_ in cited if self._turns[id_].role == "agent"]
+            return [id_ for id_ in cited if self.turns[id_].role == "agent"]
         # The subject is what the model says it is; what counts is whom the statement names.
         said |= _words_of(draft.subject)
         named = {speaker for speaker, name in self._names.items() if name & said}
-        return [id_ for id_ in cited if not named or self._turns[id_].speaker in named]
+        return [id_ for id_ in cited if not named or self.turns[id_].speaker in named]
+
+    def has_all(self, id_: str, text: str) -> bool:
+        """Return whether each word of a text stands in a turn, endings aside."""
+        return self._words_in(id_).have_all(text)
 
     def _is_own(self, turn: Turn, subject: str, said: frozenset[str]) -> bool:
         is_theirs = turn.role == "user" and turn.speaker.casefold() == subject
@@ -112,7 +116,7 @@ class Shown:
 
     def _words_in(self, id_: str) -> _Words:
         if id_ not in self._words:
-            turn = self._turns[id_]
+            turn = self.turns[id_]
             self._words[id_] = _Words.of(f"{turn.speaker}. {turn.text[:MOST_CHARACTERS]}")
         return self._words[id_]
 
@@ -121,7 +125,7 @@ class Shown:
             return True
         for id_ in counting:
             if id_ not in self._days:
-                turn = self._turns[id_]
+                turn = self.turns[id_]
                 self._days[id_] = frozenset(supported(turn.text[:MOST_CHARACTERS], from_ms(turn.time_ms).date()))
         known = frozenset().union(*(self._days[id_] for id_ in counting))
         return all(is_supported(one, known) for one in dates)
