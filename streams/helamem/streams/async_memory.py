@@ -21,6 +21,7 @@ from helamem.processors.hebbian.packing import unpack
 from helamem.processors.profile.profile import Profile, profile
 from helamem.processors.recall.context import BUDGET, Context, context_of
 from helamem.processors.recall.recall import Hit, Recall
+from helamem.processors.reranker.port import Reranker
 from helamem.processors.store.port import EdgeRow, FactRecord, Turn
 from helamem.schemas.errors import BadInput, NotFound, Poison
 from helamem.schemas.events import (
@@ -102,6 +103,7 @@ class AsyncMemory:
         instance: What works in the home.
         clock: Milliseconds since 1970.
         new_id: Makes ids of recalls and of messages that have none.
+        reranker: Puts the best memories of a recall in order, or None.
 
     Attributes:
         forgetting: What hides memories and brings them back.
@@ -112,6 +114,8 @@ class AsyncMemory:
         instance: Instance,
         clock: Callable[[], int] = wall_clock_ms,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+        *,
+        reranker: Reranker | None = None,
     ) -> None:
         self.instance = instance
         self._clock = clock
@@ -122,6 +126,7 @@ class AsyncMemory:
             self._tracing.store(instance.store if meter is None else meter.store(instance.store)),
             self._tracing.embedder(instance.embedder if meter is None else meter.embedder(instance.embedder)),
             instance.settings.hebbian,
+            reranker=reranker,
         )
         self._appending = Appending(instance.log, instance.store)
         self._measured = nullcontext if meter is None else meter.recall
@@ -141,8 +146,12 @@ class AsyncMemory:
         distiller: Distiller | ModelSettings | None = None,
         metrics: Metrics | None = None,
         tracing: Untraced = UNTRACED,
+        reranker: Reranker | None = None,
     ) -> Self:
-        """Open a home, or make it; see `Instance.open` for arguments and errors."""
+        """Open a home, or make it; see `Instance.open` for arguments and errors.
+
+        A `reranker`, such as `OnnxReranker(folder)`, puts the best memories of each recall in order.
+        """
         return cls(
             await Instance.open(
                 Path(home),
@@ -152,7 +161,8 @@ class AsyncMemory:
                 distiller=distiller,
                 metrics=metrics,
                 tracing=tracing,
-            )
+            ),
+            reranker=reranker,
         )
 
     async def append(self, messages: Sequence[Message]) -> list[str]:

@@ -72,6 +72,9 @@ class Config(BaseSettings):
         "none", description="Smaller copies of vectors to search by; results are scored by the vectors themselves."
     )
     embedder: str = Field(DEFAULT_EMBEDDER, description="What embeds; must be the one in the log's settings.")
+    reranker: str | None = Field(
+        None, description="What puts the memories of a recall in order, as onnx:DIR; unset, nothing does."
+    )
     distiller: str = Field(
         "extractive",
         max_length=200,

@@ -26,6 +26,7 @@ from helamem.processors.embedder.port import Embedder
 from helamem.processors.forgetting.policy import Choice, Forgettable
 from helamem.processors.profile.profile import Profile
 from helamem.processors.recall.recall import Hit
+from helamem.processors.reranker.port import Reranker
 from helamem.schemas.settings import ForgettingPolicy, Settings
 from helamem.streams.async_memory import AsyncMemory, Message, Recalled
 from helamem.streams.distilling import ModelSettings
@@ -80,8 +81,9 @@ class Memory:
         distiller: Distiller | ModelSettings | None = None,
         metrics: Metrics | None = None,
         tracing: Untraced = UNTRACED,
+        reranker: Reranker | None = None,
     ) -> Self:
-        """Open a home, or make it; see `Instance.open` for arguments and errors."""
+        """Open a home, or make it; see `AsyncMemory.open` for arguments and errors."""
         loop = asyncio.new_event_loop()
         thread = threading.Thread(target=loop.run_forever, name="helamem", daemon=True)
         thread.start()
@@ -93,6 +95,7 @@ class Memory:
             distiller=distiller,
             metrics=metrics,
             tracing=tracing,
+            reranker=reranker,
         )
         try:
             memory = asyncio.run_coroutine_threadsafe(opening, loop).result()

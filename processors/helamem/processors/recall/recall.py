@@ -2,7 +2,8 @@
 
 Two searches give candidates; the best of them are seeds. Seeds lend activation to the turns around them (temporal
 edges) and to what they were recalled with before (learned edges); those are scored too, exactly. A result's activation
-is its base score plus what was lent to it. Nothing is written here: the caller records the `memory.recalled` event.
+is its base score plus what was lent to it. A reranker, where there is one, puts the best in order. Nothing is written
+here: the caller records the `memory.recalled` event.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from helamem.processors.recall.ranking import (
     spread_temporal,
 )
 from helamem.processors.recall.tokens import TokenCounter, llama_tokens
+from helamem.processors.reranker.port import RERANKED, Reranker
 from helamem.processors.store.port import FactRecord, MemoryStore, Scores, Turn, Vector
 from helamem.schemas.errors import BadInput, Poison
 from helamem.schemas.events import RecalledResult, RecallSettings
@@ -120,6 +122,7 @@ class Recall:
         hebbian: The settings of the learned edges: their half-life.
         parameters: Of the ranking.
         count_tokens: For the token budget.
+        reranker: Puts the best `RERANKED` memories in its order, or None. Their scores stay what they are.
     """
 
     def __init__(
@@ -129,18 +132,21 @@ class Recall:
         hebbian: HebbianSettings,
         parameters: RankingParameters | None = None,
         count_tokens: TokenCounter = llama_tokens,
+        *,
+        reranker: Reranker | None = None,
     ) -> None:
         self._store = store
         self._embedder = embedder
         self._half_life_ms = hebbian.half_life_s * 1000
         self._parameters = parameters or RankingParameters()
         self._count_tokens = count_tokens
+        self._reranker = reranker
         self._outlines = OutlineCache(store)
 
     async def recall(
         self, space: str, query: str, settings: RecallSettings, as_of_ms: int, *, until_ms: int | None = None
     ) -> list[Hit]:
-        """Return up to `k + m` memories by activation, then up to `settings.facts` facts.
+        """Return up to `k + m` memories by activation or the reranker, then up to `settings.facts` facts.
 
         Args:
             space: What may be recalled.
@@ -173,6 +179,8 @@ class Recall:
             periods=periods(query, as_of_ms),
         )
         hits, facts = await self._store.gather(self._memories(question, settings), self._facts(question, settings))
+        if self._reranker is not None:  # not in what is gathered, which waits for nothing but its store
+            hits = (await self._reranked(self._reranker, question, hits))[: settings.k + settings.m]
         return self._within_budget([*hits, *facts], settings.token_budget)
 
     async def _memories(self, question: _Question, settings: RecallSettings) -> list[Hit]:
@@ -199,7 +207,7 @@ class Recall:
             reached = {*learned, *(holding or ())}
             around = await self._around(question, members, found, seeds, reached, complete=complete)
             # Few turns stand around the seeds of short conversations; then the other candidates fill the answer.
-            found = around if len(around.dense) >= wanted else _joined(around, found)
+            found = around if len(around.dense) >= self._looked_at(wanted) else _joined(around, found)
             members = await self._members(question, found, scale)
             place_of = {id_: i for i, id_ in enumerate(members.ids)}
             seeds = np.array([place_of[id_] for id_ in seed_ids if id_ in place_of], dtype=np.int64)
@@ -292,8 +300,9 @@ class Recall:
         gifts = np.array([learned[id_].score if id_ in learned else 0.0 for id_ in members.ids])
         activation = base + lent + gifts
         wanted = settings.k + settings.m
-        by_base = set(best(base, wanted).tolist())
-        considered = best(activation, wanted if holding is None else 2 * wanted).tolist()
+        looked_at = self._looked_at(wanted)
+        by_base = set(best(base, looked_at).tolist())
+        considered = best(activation, looked_at if holding is None else 2 * looked_at).tolist()
         if holding:
             apart = set(holding).difference(members.ids[i] for i in considered)
             considered += [i for i, id_ in enumerate(members.ids) if id_ in apart]
@@ -303,9 +312,11 @@ class Recall:
         if holding is not None:
             asked = Asked(question.query, question.as_of_ms)
             scores = preferring(scores, turns.values(), asked, self._parameters.holds)
+        place_of = {members.ids[i]: i for i in considered}
+        order = sorted(place_of, key=lambda id_: -scores[id_])
         hits = []
-        for i in sorted(considered, key=lambda i: -scores[members.ids[i]])[:wanted]:
-            id_ = members.ids[i]
+        for id_ in order[:looked_at]:
+            i = place_of[id_]
             associated = i not in by_base
             via = None
             if associated:
@@ -321,6 +332,22 @@ class Recall:
             )
             hits.append(Hit(result=result, turn=turns[id_]))
         return hits
+
+    def _looked_at(self, wanted: int) -> int:
+        """Return how many memories are put in order to return `wanted` of them."""
+        return wanted if self._reranker is None else max(wanted, RERANKED)
+
+    async def _reranked(self, reranker: Reranker, question: _Question, hits: Sequence[Hit]) -> list[Hit]:
+        """Return the memories with the first ones in the reranker's order, but what holds before what held."""
+        first, rest = hits[:RERANKED], hits[RERANKED:]
+        given = await asyncio.to_thread(reranker.score, question.query, [hit.text for hit in first])
+        reranked = [first[i] for i in np.argsort(-given, kind="stable")]
+        if not question.periods:
+            places = {hit.result.id: -float(place) for place, hit in enumerate(reranked)}
+            turns = [hit.turn for hit in reranked if hit.turn is not None]
+            places = preferring(places, turns, Asked(question.query, question.as_of_ms), 0.0)
+            reranked.sort(key=lambda hit: -places[hit.result.id])
+        return [*reranked, *rest]
 
     async def _members(self, question: _Question, found: Scores, scale: Scale) -> _Members:
         """Return what was found with its similarity."""

@@ -60,6 +60,9 @@ def locomo(
         ),
     ] = False,
     embedder: EmbedderOption = None,
+    reranker: Annotated[
+        str | None, typer.Option(help="What puts memories in order, such as onnx:DIR.", show_default="none")
+    ] = None,
     ablations: Annotated[bool, typer.Option("--ablations", help="All rows of the options that follow.")] = False,
     no_spreading: Annotated[bool, typer.Option("--no-spreading", help=_ROWS + "without association.")] = False,
     no_learning: Annotated[bool, typer.Option("--no-learning", help=_ROWS + "without what was learned.")] = False,
@@ -81,6 +84,7 @@ def locomo(
     the second time, each row held against the default. With --qa a model answers instead: F1, BLEU-1.
     """
     from helamem.processors.embedder.choose import choose_embedder  # noqa: PLC0415 - takes long
+    from helamem.processors.reranker.choose import choose_reranker  # noqa: PLC0415 - takes long
     from helamem.streams.evaluate.ablations import ABLATIONS, evaluate_ablations  # noqa: PLC0415 - takes long
     from helamem.streams.evaluate.locomo import evaluate_locomo  # noqa: PLC0415 - takes long
     from helamem.streams.ingest.formats import existing  # noqa: PLC0415 - for the same error as ingest
@@ -103,7 +107,10 @@ def locomo(
         raise BadInput("--halves measures by itself what use does; leave out --learning, --qa and the ablations")
     if names and learning is not Learning.OFF:
         raise BadInput("the rows of ablations have learned from each question once; leave out --learning")
+    if reranker is not None and (names or halves):
+        raise BadInput("--reranker is measured by itself; leave out --halves and the ablations")
     chosen = None if embedder is None else choose_embedder(embedder)
+    ordering = None if reranker is None else choose_reranker(reranker)
     if halves:
         from helamem.streams.evaluate.halves import evaluate_halves  # noqa: PLC0415 - takes long
 
@@ -114,7 +121,7 @@ def locomo(
     if qa:
         from helamem.streams.evaluate.contexts import contexts_of_locomo  # noqa: PLC0415 - takes long
 
-        contexts = partial(contexts_of_locomo, existing(file), k, chosen)
+        contexts = partial(contexts_of_locomo, existing(file), k, chosen, ordering)
         answer(contexts, answers or kept_beside(file), judge=judge, names=_CATEGORIES, as_json=json)
         return
     with bar("asking") as advance:
@@ -122,7 +129,14 @@ def locomo(
             rows = asyncio.run(evaluate_ablations(existing(file), names, k=k, embedder=chosen, on_progress=advance))
         else:
             figures = asyncio.run(
-                evaluate_locomo(existing(file), k=k, learning=learning.value, embedder=chosen, on_progress=advance)
+                evaluate_locomo(
+                    existing(file),
+                    k=k,
+                    learning=learning.value,
+                    embedder=chosen,
+                    reranker=ordering,
+                    on_progress=advance,
+                )
             )
     if names:
         show(rows, lambda console: _print_ablations(console, rows), as_json=json)
@@ -266,7 +280,8 @@ def _print(console: Console, figures: dict[str, Any], k: int) -> None:
     heads = ("questions", f"mean@{k}", f"any@{k}", "tokens", "ms p50", "ms p99")
     console.print(
         table(
-            f"{figures['embedder']}, learning {figures['learning']}",
+            f"{figures['embedder']}, learning {figures['learning']}"
+            + (f", reranker {figures['reranker']}" if figures["reranker"] else ""),
             ("", *heads),
             [
                 (

@@ -113,7 +113,7 @@ async def _serve(home: Path, host: str, port: int, metrics: tuple[int | None, st
 
         @asynccontextmanager
         async def memory() -> AsyncIterator[AsyncMemory]:
-            async with opened(home, create=follows, on_retry=waiting.note, metrics=counted) as session:
+            async with opened(home, create=follows, on_retry=waiting.note, metrics=counted, recalls=True) as session:
                 yield session.memory
                 counts.update(session.memory.instance.counts)
 

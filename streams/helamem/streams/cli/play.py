@@ -84,6 +84,7 @@ async def _on_the_fleet(
         ConfigurationError: The log has no settings yet.
     """
     from helamem.processors.embedder.choose import choose_embedder  # noqa: PLC0415 - it imports arrays
+    from helamem.processors.reranker.choose import choose_reranker  # noqa: PLC0415 - likewise
     from helamem.streams.demo.live import LivePlayer  # noqa: PLC0415 - likewise
     from helamem.streams.fleet.worker import open_store  # noqa: PLC0415 - it imports the engine
     from helamem.streams.settings_log import settings_in_force  # noqa: PLC0415 - it imports arrays
@@ -93,9 +94,17 @@ async def _on_the_fleet(
         if settings is None:
             raise ConfigurationError("the log has no settings yet; run: helamem topics apply")
         embedder = choose_embedder(settings.encoding.embedder)
+        reranker = None if config.reranker is None else choose_reranker(config.reranker)
         async with open_store(config, embedder, settings.encoding.language) as store:
             player = LivePlayer(
-                log, store, embedder, settings, interval_s=interval_s, metrics=measured.metrics, on_retry=on_retry
+                log,
+                store,
+                embedder,
+                settings,
+                interval_s=interval_s,
+                metrics=measured.metrics,
+                on_retry=on_retry,
+                reranker=reranker,
             )
             measured.set_ready(True)
             say(f"playing on Kafka at {config.kafka_servers}; stop with Ctrl-C or SIGTERM")

@@ -116,7 +116,7 @@ def recall(
         return recalled, await session.memory.turns(space, sorted(seeds))
 
     with opening(was, home, as_of or ""):
-        recalled, seeds = in_home(place, ask, process=not no_process)
+        recalled, seeds = in_home(place, ask, process=not no_process, recalls=True)
     results = [_result(rank, hit, seeds) for rank, hit in enumerate(recalled.hits, start=1)]
     answer: dict[str, Any] = {
         "recall_id": recalled.recall_id if recalled.recorded else None,

@@ -24,7 +24,9 @@ from helamem.streams.log.writer_lock import InUseError
 
 if TYPE_CHECKING:  # they import the engine and the embedder
     from helamem.processors.consolidation.distiller import HubsWait
+    from helamem.processors.reranker.port import Reranker
     from helamem.streams.async_memory import AsyncMemory
+    from helamem.streams.config import Config
     from helamem.streams.distilling import ModelSettings
     from helamem.streams.metrics import Metrics
     from helamem.streams.pump import Progress
@@ -153,6 +155,7 @@ async def opened(
     create: bool = False,
     on_retry: Callable[[RetryLater], None] | None = None,
     metrics: Metrics | None = None,
+    recalls: bool = False,
 ) -> AsyncIterator[Session]:
     """Open a home for one command.
 
@@ -161,10 +164,11 @@ async def opened(
         create: Make it where there is none.
         on_retry: Told what is away, each time it is tried again; without it, a command gives up in the end.
         metrics: Where what is done is counted, or None.
+        recalls: Whether it asks questions, so that the configured reranker is needed.
 
     Raises:
         BadInput: There is no home.
-        ConfigurationError: Another process writes it, or a newer version made it.
+        ConfigurationError: Another process writes it, or a newer version made it; the reranker is not there.
     """
     from helamem.streams.async_memory import AsyncMemory  # noqa: PLC0415 - takes long
     from helamem.streams.instance import Instance  # noqa: PLC0415 - takes long
@@ -176,6 +180,7 @@ async def opened(
         instance.stop()
 
     patience = Patience(give_up)
+    reranker = _reranker() if recalls else None
     with tracing("sqlite") as traced:
         instance = await Instance.open(
             home,
@@ -185,13 +190,15 @@ async def opened(
             metrics=metrics,
             tracing=traced,
         )
-        async with AsyncMemory(instance) as memory:
+        async with AsyncMemory(instance, reranker=reranker) as memory:
             yield Session(memory, patience)
 
 
 @asynccontextmanager
-async def opened_or_served(home: Path, *, create: bool = False) -> AsyncIterator[Session]:
+async def opened_or_served(home: Path, *, create: bool = False, recalls: bool = False) -> AsyncIterator[Session]:
     """Open a home for one command, or ask the process that serves it over HTTP where there is one.
+
+    That process has a reranker of its own, or none.
 
     Raises:
         BadInput: There is no home.
@@ -199,7 +206,7 @@ async def opened_or_served(home: Path, *, create: bool = False) -> AsyncIterator
     """
     async with AsyncExitStack() as stack:
         try:
-            session = await stack.enter_async_context(opened(home, create=create))
+            session = await stack.enter_async_context(opened(home, create=create, recalls=recalls))
         except InUseError as in_use:
             from helamem.streams.gateway.served import served_at  # noqa: PLC0415 - only where it is served
 
@@ -219,14 +226,40 @@ def _distiller() -> ModelSettings | None:
         BadInput: The configuration is not valid.
         ConfigurationError: What it says of the distiller contradicts itself.
     """
+    config = _configured("HELAMEM_DISTILLER")
+    return None if config is None else config.asked_distiller()
+
+
+def _reranker() -> Reranker | None:
+    """Return what the configuration has put memories in order, or None.
+
+    Raises:
+        BadInput: The configuration is not valid.
+        ConfigurationError: There is no such reranker, or what it needs is not there.
+    """
+    config = _configured("HELAMEM_RERANKER")
+    if config is None or config.reranker is None:
+        return None
+    from helamem.processors.reranker.choose import choose_reranker  # noqa: PLC0415 - it imports arrays
+
+    return choose_reranker(config.reranker)
+
+
+def _configured(variable: str) -> Config | None:
+    """Return the configuration, or None where neither a variable nor a file could say something."""
     from helamem.streams.config import config_file, load_config  # noqa: PLC0415 - it imports aiokafka
 
-    if "HELAMEM_DISTILLER" not in os.environ and not config_file().exists():
-        return None
-    return load_config().asked_distiller()
+    return load_config() if variable in os.environ or config_file().exists() else None
 
 
-def in_home(home: Path, work: Callable[[Session], Awaitable[T]], *, create: bool = False, process: bool = False) -> T:
+def in_home(
+    home: Path,
+    work: Callable[[Session], Awaitable[T]],
+    *,
+    create: bool = False,
+    process: bool = False,
+    recalls: bool = False,
+) -> T:
     """Return what `work` returns with an opened home.
 
     Args:
@@ -234,10 +267,11 @@ def in_home(home: Path, work: Callable[[Session], Awaitable[T]], *, create: bool
         work: What to do.
         create: Make the home where there is none.
         process: Process the rest of the log first.
+        recalls: Whether it asks questions.
     """
 
     async def run() -> T:
-        async with opened_or_served(home, create=create) as session:
+        async with opened_or_served(home, create=create, recalls=recalls) as session:
             if process:
                 report(await session.catch_up())
             return await work(session)

@@ -15,6 +15,7 @@ import orjson
 
 from helamem.processors.embedder.port import Embedder
 from helamem.processors.recall.recall import Recall
+from helamem.processors.reranker.port import Reranker
 from helamem.processors.store.port import MemoryStore
 from helamem.schemas.errors import RetryLater
 from helamem.schemas.events import EventData, MemoryRecalled, MemoryReinforced, RecallSettings
@@ -48,6 +49,7 @@ class LivePlayer:
         interval_s: Between two messages or questions.
         metrics: Where recalls and appends are counted, or None.
         on_retry: Told what is away and will be tried again.
+        reranker: Puts recalled memories in order, or None.
         clock: Milliseconds since 1970.
     """
 
@@ -61,6 +63,7 @@ class LivePlayer:
         interval_s: float,
         metrics: Metrics | None = None,
         on_retry: Callable[[RetryLater], None] = lambda error: None,
+        reranker: Reranker | None = None,
         clock: Callable[[], int] = wall_clock_ms,
     ) -> None:
         meter = None if metrics is None else RecallMeter(metrics)
@@ -70,6 +73,7 @@ class LivePlayer:
             store if meter is None else meter.store(store),
             embedder if meter is None else meter.embedder(embedder),
             settings.hebbian,
+            reranker=reranker,
         )
         self._measured = nullcontext if meter is None else meter.recall
         self._interval_s = interval_s

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 from helamem.processors.embedder.port import Embedder
+from helamem.processors.reranker.port import Reranker
 from helamem.schemas.errors import BadInput
 from helamem.streams.async_memory import AsyncMemory
 from helamem.streams.evaluate import locomo, longmemeval
@@ -19,7 +20,9 @@ from helamem.streams.ingest.longmemeval import read_histories
 Progress = Callable[[int, int], None]
 
 
-async def contexts_of_locomo(path: Path, k: int, embedder: Embedder | None, on_progress: Progress) -> list[Item]:
+async def contexts_of_locomo(
+    path: Path, k: int, embedder: Embedder | None, reranker: Reranker | None, on_progress: Progress
+) -> list[Item]:
     """Return the questions of the categories 1 to 4 that have an answer, each as of its conversation's end.
 
     Raises:
@@ -32,7 +35,7 @@ async def contexts_of_locomo(path: Path, k: int, embedder: Embedder | None, on_p
         raise BadInput(f"{path} holds no question of the categories 1 to 4 with an answer; nothing can be asked")
     items = []
     with tempfile.TemporaryDirectory(prefix="helamem-eval-") as folder:
-        async with await evaluation_home(Path(folder) / "home", embedder=embedder) as memory:
+        async with await evaluation_home(Path(folder) / "home", embedder=embedder, reranker=reranker) as memory:
             await locomo.ingest(memory, path)
             for sample, question in questions:
                 block, tokens = await _recalled(memory, sample.space, question.text, k, sample.end_ms)

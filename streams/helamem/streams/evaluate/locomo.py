@@ -19,6 +19,7 @@ from helamem.processors.embedder.port import Embedder
 from helamem.processors.recall.ranking import RankingParameters
 from helamem.processors.recall.recall import Hit, Recall
 from helamem.processors.recall.tokens import llama_tokens
+from helamem.processors.reranker.port import Reranker
 from helamem.schemas.errors import BadInput
 from helamem.schemas.events import RecallSettings
 from helamem.schemas.ids import memory_id
@@ -57,6 +58,7 @@ async def evaluate_locomo(
     k: int = 10,
     learning: Learning = "off",
     embedder: Embedder | None = None,
+    reranker: Reranker | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Return the figures of a LoCoMo file; see the module's docstring.
@@ -67,6 +69,7 @@ async def evaluate_locomo(
         learning: `recalled` folds every recall before the next question; `reinforced` also reinforces the evidence
             that was found, and asks all questions a second time.
         embedder: Another one than the default.
+        reranker: What puts recalled memories in order, with association and without, or None.
         on_progress: Told how many questions of how many were asked.
 
     Raises:
@@ -74,12 +77,13 @@ async def evaluate_locomo(
     """
     questions = answered_by(path)
     with tempfile.TemporaryDirectory(prefix="helamem-eval-") as folder:
-        async with await evaluation_home(Path(folder) / "home", embedder=embedder) as memory:
+        async with await evaluation_home(Path(folder) / "home", embedder=embedder, reranker=reranker) as memory:
             ingested = await ingest(memory, path)
             passes = 2 if learning == "reinforced" else 1
             asked: list[list[Asked]] = []
             alone: list[Asked] = []
-            base = Recall(memory.instance.store, memory.instance.embedder, memory.instance.settings.hebbian, BASE_ALONE)
+            instance = memory.instance
+            base = Recall(instance.store, instance.embedder, instance.settings.hebbian, BASE_ALONE, reranker=reranker)
             for number in range(passes):
                 answers = []
                 for done, (sample, question) in enumerate(questions):
@@ -88,11 +92,12 @@ async def evaluate_locomo(
                         alone.append(await _ask_base(base, sample, question, k))
                     on_progress(number * len(questions) + done + 1, passes * len(questions))
                 asked.append(answers)
-            name = memory.instance.embedder.name
+            name = instance.embedder.name
     report: dict[str, Any] = {
         "k": k,
         "learning": learning,
         "embedder": name,
+        "reranker": None if reranker is None else reranker.name,
         "overall": _figures(asked[0], k),
         "without_spreading": _figures(alone, k),
         "gain_of_spreading": {
