@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
-import socket
 import subprocess
 import time
 import urllib.request
@@ -19,6 +18,7 @@ import orjson
 import pytest
 
 from fakes.events import distilled, record
+from fixtures.ports import free_ports
 from fixtures.prometheus import Prometheus
 from fixtures.webhook import Address
 from helamem.schemas.ids import memory_id
@@ -82,7 +82,7 @@ def observed(
 
 class _Run:
     def __init__(self, folder: Path, fleet: Fleet, stack: ExitStack) -> None:
-        self._ports = dict(zip(JOBS, _free_ports(len(JOBS)), strict=True))
+        self._ports = dict(zip(JOBS, free_ports(len(JOBS)), strict=True))
         targets = {f"helamem-{job}": [f"127.0.0.1:{port}"] for job, port in self._ports.items()}
         self.prometheus = Prometheus(folder, targets, every_ms=EVERY_MS)
         stack.callback(self.prometheus.close)
@@ -185,9 +185,3 @@ async def _ask(memory: AsyncMemory, question: dict[str, Any]) -> None:
 def _end(process: subprocess.Popen[str]) -> None:
     process.terminate()
     ended(process)
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        taken = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [one.getsockname()[1] for one in taken]

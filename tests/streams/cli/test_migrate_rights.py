@@ -15,7 +15,8 @@ from aiokafka.errors import NoError, for_code
 from aiokafka.protocol.admin import CreateAclsRequest
 
 from fixtures.kafka_jars import CannotFetch
-from fixtures.kafka_java import JavaKafka, free_ports
+from fixtures.kafka_java import JavaKafka
+from fixtures.ports import free_ports
 from helamem.schemas.errors import ConfigurationError
 from helamem.schemas.topics import FACTS
 from helamem.streams.log.kafka import KafkaLog

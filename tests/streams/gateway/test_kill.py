@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from fakes.directories import directory
+from fixtures.ports import free_ports
 from streams.cli.shell import logged, run, start
 from streams.gateway.asking import SPACE, said
 
@@ -74,8 +75,8 @@ def test_no_answered_append_is_lost_and_none_is_there_twice() -> None:
     rng = random.Random(7)
     with directory() as folder:
         home = folder / "home"
-        process, address = serving(home, 0)
-        port = int(address.rpartition(":")[2])
+        (port,) = free_ports(1)
+        process, address = serving(home, port)
         clients = [Client(number, address) for number in range(CLIENTS)]
         for client in clients:
             client.start()

@@ -14,7 +14,7 @@ import pytest
 
 from contracts.log_contract import read_all
 from fixtures.kafka import Kafka, kafka, own_kafka
-from fixtures.kafka_java import free_ports
+from fixtures.ports import free_ports
 from helamem.schemas.errors import RetryLater
 from helamem.schemas.records import NewRecord, TopicPartition
 from helamem.schemas.topics import TopicSpec
