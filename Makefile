@@ -9,9 +9,10 @@ STAMP := $(VENV)/.installed
 demo: install
 	$(BIN)/helamem demo
 
-test: lint # the quick ones side by side, then what needs the machine for itself
+test: lint # two at a time, then one by one what starts brokers
 	$(BIN)/pytest -m "not slow" -n 2
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m "slow and not brokers" -n 2
+	$(BIN)/pytest -m "slow and brokers"
 
 test-fire: install # workers, brokers and stores are killed at random for minutes; HELAMEM_FIRE_SEED repeats a run
 	HELAMEM_FIRE=long $(BIN)/pytest tests/fire -s

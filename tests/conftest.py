@@ -13,11 +13,15 @@ settings.register_profile("helamem", deadline=None)
 settings.load_profile("helamem")
 
 _BROAD = (
+    "client",
     "processors/store/test_edge.py",
     "streams/archive",
     "streams/cli",
     "streams/effects",
     "streams/erasure",
+    "streams/forgetting",
+    "streams/gateway",
+    "streams/mcp",
     "streams/snapshots",
     "streams/store_process",
     "streams/test_crash.py",
@@ -25,6 +29,8 @@ _BROAD = (
     "streams/test_replay_options.py",
 )
 """Where tests make whole homes and processes, by path under this folder."""
+_BROKERS = {"kafka", "own_kafka"}
+"""Fixtures that start brokers."""
 _DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
@@ -41,8 +47,10 @@ def locomo_dev() -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that the inner loop leaves out."""
+    """Mark the tests that the inner loop leaves out, and those that have the machine for themselves."""
     here = Path(__file__).parent
     for item in items:
         if item.path.relative_to(here).as_posix().startswith(_BROAD):
             item.add_marker(pytest.mark.broad)
+        if _BROKERS & {*getattr(item, "fixturenames", ())}:
+            item.add_marker(pytest.mark.brokers)

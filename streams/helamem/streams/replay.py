@@ -24,6 +24,7 @@ from helamem.processors.store.port import MemoryStore
 from helamem.schemas.errors import BadInput, RetryLater
 from helamem.schemas.settings import Settings
 from helamem.schemas.topics import CONVERSATIONS, TOPICS
+from helamem.streams.backoff import Backoff, until_done
 from helamem.streams.derived import Derived
 from helamem.streams.effects.replayed import Reading, recorded_sources, replayed_vectors
 from helamem.streams.home import Asked, Home, wall_clock_ms
@@ -262,9 +263,18 @@ async def _replay(
                 CoActivation(child.store, settings, spaces=part.spaces),
             )
             derived = Derived(target.derived_path)
-            working = work(log, child.store, processors, part, derived, on_progress=on_progress, on_retry=on_retry)
+            reached = 0, 0
+
+            def note(done: int, total: int) -> None:
+                nonlocal reached
+                reached = done, total
+                on_progress(done, total)
+
+            working = work(log, child.store, processors, part, derived, on_progress=note, on_retry=on_retry)
             done = await child.serving(working)
-            await child.settle()
+            patiently = until_done(child.settle, backoff=Backoff(), stopping=asyncio.Event(), on_retry=on_retry)
+            await child.serving(patiently)
+            on_progress(*reached)  # whoever was told to wait is told that it goes on
             if graphs:
                 await child.serving(child.store.optimize())
         target.finish_projection()

@@ -7,13 +7,15 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from helamem.processors.store.edge import EdgeStore
 from helamem.schemas.errors import RetryLater
 from helamem.streams.home import Home, wall_clock_ms
 from helamem.streams.log.writer_lock import InUseError, WriterLock
@@ -224,14 +226,19 @@ def test_what_is_away_is_said(call: Call, chat: Path, tmp_path: Path, monkeypatc
     call("ingest", chat)
     call("audit", "keygen", "--key", tmp_path / "key.pem", "--public-key", tmp_path / "public.pem")
     assert call("archive", "--to", tmp_path / "archive", "--key", tmp_path / "key.pem").code == 0
-    real, left = RemoteStore.flush, list[str]()
+    left = list[str]()
 
-    async def away_once(self: RemoteStore) -> None:
-        if left:
-            raise RetryLater(left.pop())
-        await real(self)
+    def away_once(flush: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
+        async def flushing(store: Any) -> None:
+            if left:
+                raise RetryLater(left.pop())
+            await flush(store)
 
-    monkeypatch.setattr(RemoteStore, "flush", away_once)
+        return flushing
+
+    # A past state of a small space is put together in a store of this process, all else in that of a child.
+    monkeypatch.setattr(RemoteStore, "flush", away_once(RemoteStore.flush))
+    monkeypatch.setattr(EdgeStore, "flush", away_once(EdgeStore.flush))
     for command in (
         ("replay", "--into", tmp_path / "again"),
         ("recall", "Who moved?", "--space", "acme/mira", "--as-of", a_moment(), "--state"),

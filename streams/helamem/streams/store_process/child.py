@@ -65,8 +65,8 @@ class ChildStore:
             await asyncio.wait({doing})
 
     async def settle(self) -> None:
-        """Return once all that was written, and the checkpoints, are on disk, with the errors of `serving`."""
-        await self.serving(self.store.settle())
+        """Return once all that was written, and the checkpoints, are on disk; to be done within `serving`."""
+        await self.store.settle()
 
 
 class OwnStore:
