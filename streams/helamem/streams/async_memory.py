@@ -20,7 +20,8 @@ from helamem.processors.hebbian.decay import CAP, decayed, tick
 from helamem.processors.hebbian.packing import unpack
 from helamem.processors.profile.profile import Profile, profile
 from helamem.processors.recall.context import BUDGET, Context, context_of
-from helamem.processors.recall.recall import Hit, Recall
+from helamem.processors.recall.hits import Hit
+from helamem.processors.recall.recall import Recall
 from helamem.processors.reranker.port import Reranker
 from helamem.processors.store.port import EdgeRow, FactRecord, Turn
 from helamem.schemas.errors import BadInput, NotFound, Poison

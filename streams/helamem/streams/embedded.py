@@ -25,7 +25,7 @@ from helamem.processors.consolidation.distiller import Distiller
 from helamem.processors.embedder.port import Embedder
 from helamem.processors.forgetting.policy import Choice, Forgettable
 from helamem.processors.profile.profile import Profile
-from helamem.processors.recall.recall import Hit
+from helamem.processors.recall.hits import Hit
 from helamem.processors.reranker.port import Reranker
 from helamem.schemas.settings import ForgettingPolicy, Settings
 from helamem.streams.async_memory import AsyncMemory, Message, Recalled

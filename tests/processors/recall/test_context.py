@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helamem.processors.recall.context import context_of
-from helamem.processors.recall.recall import Hit
+from helamem.processors.recall.hits import Hit
 from helamem.processors.recall.tokens import llama_tokens
 from helamem.processors.store.port import FactRecord, Turn
 from helamem.schemas.events import RecalledResult

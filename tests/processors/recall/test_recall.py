@@ -25,8 +25,9 @@ from fakes.events import (
 )
 from fakes.machine import Machine, machine
 from helamem.processors.digest import digest
+from helamem.processors.recall.hits import Hit
 from helamem.processors.recall.ranking import RankingParameters
-from helamem.processors.recall.recall import Hit, Recall
+from helamem.processors.recall.recall import Recall
 from helamem.processors.recall.tokens import llama_tokens
 from helamem.processors.store.port import Scores, Vector
 from helamem.schemas.events import RecallSettings
@@ -234,6 +235,21 @@ async def test_the_turn_after_a_question_comes_with_it(one: Machine) -> None:
     assert hits["a"].path == "association"
     assert hits["a"].via == memory_id(SPACE, "q")
     assert "a" not in found(await ask(one, "Where does the ferry leave from?", k=4, m=3, spreading=False))
+
+
+@pytest.mark.parametrize("spreading", [False, True])
+async def test_what_comes_for_what_it_says_was_lent_nothing(one: Machine, *, spreading: bool) -> None:
+    """What holds now comes before a better match that held; nobody is named who brought it."""
+    lisbon = message("lisbon", "I live in Lisbon and like where I live.", conversation="a")
+    bergen = message("bergen", "We have moved to Bergen.", conversation="b", time_ms=START_MS + 1000)
+    await one.append(lisbon, bergen, *filler(30))
+    await one.settle()
+    query = "Where does Anna live?"
+    similar = await one.store.search_memories(SPACE, one.embedder.embed([query])[0], query, 1)
+    assert [*similar.lexical] == [memory_id(SPACE, "lisbon")]
+    (hit,) = await ask(one, query, k=1, m=0, spreading=spreading)
+    assert found([hit]) == ["bergen"]
+    assert (hit.result.path, hit.result.via) == ("base", None)
 
 
 async def test_hidden_memories_and_facts_do_not_come_back(one: Machine) -> None:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from fakes.directories import directory
 from fakes.events import SPACE, START_MS, message
 from fakes.machine import Machine, machine
-from helamem.processors.recall.recall import Hit, Recall
+from helamem.processors.recall.hits import Hit
+from helamem.processors.recall.recall import Recall
 from helamem.processors.reranker.port import RERANKED, Reranker
 from helamem.schemas.events import RecallSettings
 

@@ -18,7 +18,7 @@ from opentelemetry.trace import StatusCode
 from fakes.directories import directory
 from fakes.words import wordllama
 from helamem.processors.embedder.port import Embedder
-from helamem.processors.recall.recall import Hit
+from helamem.processors.recall.hits import Hit
 from helamem.schemas.errors import BadInput
 from helamem.schemas.ids import derived_id, fact_id
 from helamem.schemas.topics import CONVERSATIONS, TOPICS

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from msgspec import Struct
 
-from helamem.processors.recall.recall import Hit
+from helamem.processors.recall.hits import Hit
 from helamem.processors.recall.tokens import TokenCounter, llama_tokens
 from helamem.processors.store.port import FactRecord, Turn
 from helamem.schemas.times import from_ms

@@ -15,17 +15,16 @@ from typing import NamedTuple
 import numpy as np
 from msgspec import Struct
 
-from helamem.processors.consolidation.standing import ended, related, withdrawn
 from helamem.processors.embedder.port import Embedder
 from helamem.processors.hebbian.spreading import Activation
 from helamem.processors.recall.currency import (
     Asked,
-    asks_about_the_past,
     concerning,
     preferring,
-    rank_facts,
     words_anew,
 )
+from helamem.processors.recall.facts import matching_facts
+from helamem.processors.recall.hits import Hit, Question
 from helamem.processors.recall.learned import spread_packed
 from helamem.processors.recall.outlines import OutlineCache, Outlines
 from helamem.processors.recall.periods import Period, periods, within
@@ -40,56 +39,22 @@ from helamem.processors.recall.ranking import (
     scale_of,
     spread_temporal,
 )
+from helamem.processors.recall.scores import joined, without_last_ties
 from helamem.processors.recall.tokens import TokenCounter, llama_tokens
 from helamem.processors.reranker.port import RERANKED, Reranker
-from helamem.processors.store.port import FactRecord, MemoryStore, Scores, Turn, Vector
+from helamem.processors.store.port import MemoryStore, Scores
 from helamem.schemas.errors import BadInput, Poison
 from helamem.schemas.events import RecalledResult, RecallSettings
 from helamem.schemas.settings import HebbianSettings
 
 _SHORT = 1000
 """Characters up to which a query is embedded where it is asked, by a quick embedder."""
-
-
 _MOST_PERIODS = 3
 """Times named by a query that are searched apart."""
 _LOOKED_AT = 3
 """Of the best memories, for what they claim."""
 _LOOKED_UP = 20
 """Memories that may say something newer of it."""
-_TIED = 1e-6
-"""Relative difference up to which scores are equal: the engine adds in an order that depends on its files."""
-
-
-class Hit(Struct, frozen=True, kw_only=True):
-    """One result with its words."""
-
-    result: RecalledResult
-    turn: Turn | None = None
-    """The memory, for `kind` memory."""
-    fact: FactRecord | None = None
-    """The fact, for `kind` fact."""
-    ended_ms: int | None = None
-    """When the fact held no longer, or None where it held when it was asked for."""
-
-    @property
-    def text(self) -> str:
-        """What was said, with its speaker, or the fact's statement."""
-        if self.turn is not None:
-            return f"{self.turn.speaker}: {self.turn.text}"
-        return self.fact.text if self.fact is not None else ""
-
-
-class _Question(Struct, frozen=True, kw_only=True):
-    """What is asked, of whom, and when."""
-
-    space: str
-    query: str
-    vector: Vector
-    as_of_ms: int
-    until_ms: int | None
-    periods: Sequence[Period]
-    """The times that it names."""
 
 
 class _Members(Struct, frozen=True, kw_only=True):
@@ -170,7 +135,7 @@ class Recall:
             raise BadInput(
                 f"the embedding model refuses a query of {len(query):,} characters; ask with fewer words"
             ) from refusal
-        question = _Question(
+        question = Question(
             space=space,
             query=query,
             vector=vector,
@@ -178,12 +143,15 @@ class Recall:
             until_ms=until_ms,
             periods=periods(query, as_of_ms),
         )
-        hits, facts = await self._store.gather(self._memories(question, settings), self._facts(question, settings))
+        hits, facts = await self._store.gather(
+            self._memories(question, settings),
+            matching_facts(self._store, question, settings.facts, self._parameters.dense),
+        )
         if self._reranker is not None:  # not in what is gathered, which waits for nothing but its store
             hits = (await self._reranked(self._reranker, question, hits))[: settings.k + settings.m]
         return self._within_budget([*hits, *facts], settings.token_budget)
 
-    async def _memories(self, question: _Question, settings: RecallSettings) -> list[Hit]:
+    async def _memories(self, question: Question, settings: RecallSettings) -> list[Hit]:
         parameters, wanted = self._parameters, settings.k + settings.m
         limit = max(parameters.candidates, wanted)
         found = await self._store.search_memories(
@@ -191,9 +159,9 @@ class Recall:
         )
         complete = len(found.lexical) < limit
         scale = scale_of(list(found.dense.values()), list(found.lexical.values()))
-        found = _without_last_ties(found, limit)
+        found = without_last_ties(found, limit)
         for period in question.periods[:_MOST_PERIODS]:
-            found = _joined(found, await self._said_in(period, question, limit))
+            found = joined(found, await self._said_in(period, question, limit))
         members = await self._members(question, found, scale)
         if not members.ids:
             return []
@@ -207,7 +175,7 @@ class Recall:
             reached = {*learned, *(holding or ())}
             around = await self._around(question, members, found, seeds, reached, complete=complete)
             # Few turns stand around the seeds of short conversations; then the other candidates fill the answer.
-            found = around if len(around.dense) >= self._looked_at(wanted) else _joined(around, found)
+            found = around if len(around.dense) >= self._ordered(wanted) else joined(around, found)
             members = await self._members(question, found, scale)
             place_of = {id_: i for i, id_ in enumerate(members.ids)}
             seeds = np.array([place_of[id_] for id_ in seed_ids if id_ in place_of], dtype=np.int64)
@@ -216,11 +184,11 @@ class Recall:
             others = await self._store.score_memories(
                 question.space, question.vector, question.query, memory_ids=holding
             )
-            members = await self._members(question, _joined(found, others), scale)
+            members = await self._members(question, joined(found, others), scale)
             lent, lenders = np.zeros(len(members.ids)), np.full(len(members.ids), -1, dtype=np.int64)
         return await self._hits(question, members, _Lent(lent, lenders, learned), settings, holding)
 
-    async def _holding(self, question: _Question, members: _Members) -> list[str] | None:
+    async def _holding(self, question: Question, members: _Members) -> list[str] | None:
         """Return memories that say something newer, or older, of what the best ones and the question are about.
 
         None where neither is about anything that changes.
@@ -240,7 +208,7 @@ class Recall:
         return concerning(question.query, claims, claimed | others.claimed(others.ids))
 
     async def _around(
-        self, question: _Question, members: _Members, found: Scores, seeds: Ints, others: set[str], *, complete: bool
+        self, question: Question, members: _Members, found: Scores, seeds: Ints, others: set[str], *, complete: bool
     ) -> Scores:
         """Return the scores of the turns around the seeds and of some others; what has them is not scored again.
 
@@ -273,7 +241,7 @@ class Recall:
         lexical = around.lexical | {id_: found.lexical[id_] for id_ in dense.keys() & found.lexical.keys()}
         return Scores(dense=dense, lexical=lexical)
 
-    async def _said_in(self, period: Period, question: _Question, limit: int) -> Scores:
+    async def _said_in(self, period: Period, question: Question, limit: int) -> Scores:
         """Return the best of a period: in a large space other times may fill the lists."""
         last_ms = period.end_ms - 1
         found = await self._store.search_memories(
@@ -284,11 +252,11 @@ class Recall:
             since_ms=period.begin_ms,
             until_ms=last_ms if question.until_ms is None else min(last_ms, question.until_ms),
         )
-        return _without_last_ties(found, limit)
+        return without_last_ties(found, limit)
 
     async def _hits(
         self,
-        question: _Question,
+        question: Question,
         members: _Members,
         lent_by: _Lent,
         settings: RecallSettings,
@@ -300,9 +268,9 @@ class Recall:
         gifts = np.array([learned[id_].score if id_ in learned else 0.0 for id_ in members.ids])
         activation = base + lent + gifts
         wanted = settings.k + settings.m
-        looked_at = self._looked_at(wanted)
-        by_base = set(best(base, looked_at).tolist())
-        considered = best(activation, looked_at if holding is None else 2 * looked_at).tolist()
+        ordered = self._ordered(wanted)
+        by_base = set(best(base, ordered).tolist())
+        considered = best(activation, ordered if holding is None else 2 * ordered).tolist()
         if holding:
             apart = set(holding).difference(members.ids[i] for i in considered)
             considered += [i for i, id_ in enumerate(members.ids) if id_ in apart]
@@ -315,13 +283,13 @@ class Recall:
         place_of = {members.ids[i]: i for i in considered}
         order = sorted(place_of, key=lambda id_: -scores[id_])
         hits = []
-        for id_ in order[:looked_at]:
+        for id_ in order[:ordered]:
             i = place_of[id_]
-            associated = i not in by_base
+            # What nobody lent anything is here for what it says, however low its base score is.
+            associated = i not in by_base and (gifts[i] > 0 or lent[i] > 0)
             via = None
             if associated:
-                by_learning = gifts[i] > lent[i] or lenders[i] < 0
-                via = learned[id_].via if by_learning and id_ in learned else members.ids[lenders[i]]
+                via = learned[id_].via if gifts[i] > lent[i] else members.ids[lenders[i]]
             result = RecalledResult(
                 id=id_,
                 kind="memory",
@@ -333,11 +301,11 @@ class Recall:
             hits.append(Hit(result=result, turn=turns[id_]))
         return hits
 
-    def _looked_at(self, wanted: int) -> int:
+    def _ordered(self, wanted: int) -> int:
         """Return how many memories are put in order to return `wanted` of them."""
         return wanted if self._reranker is None else max(wanted, RERANKED)
 
-    async def _reranked(self, reranker: Reranker, question: _Question, hits: Sequence[Hit]) -> list[Hit]:
+    async def _reranked(self, reranker: Reranker, question: Question, hits: Sequence[Hit]) -> list[Hit]:
         """Return the memories with the first ones in the reranker's order, but what holds before what held."""
         first, rest = hits[:RERANKED], hits[RERANKED:]
         given = await asyncio.to_thread(reranker.score, question.query, [hit.text for hit in first])
@@ -349,7 +317,7 @@ class Recall:
             reranked.sort(key=lambda hit: -places[hit.result.id])
         return [*reranked, *rest]
 
-    async def _members(self, question: _Question, found: Scores, scale: Scale) -> _Members:
+    async def _members(self, question: Question, found: Scores, scale: Scale) -> _Members:
         """Return what was found with its similarity."""
         known = await self._outlines.of(question.space, sorted(found.dense.keys() | found.lexical.keys()))
         if question.until_ms is not None:
@@ -360,14 +328,14 @@ class Recall:
         similarity = aged(scale.fuse(dense, lexical, self._parameters.dense), ages, self._parameters)
         return _Members(outlines=known, similarity=similarity)
 
-    def _base(self, question: _Question, members: _Members) -> Floats:
+    def _base(self, question: Question, members: _Members) -> Floats:
         """Return the score without association, shape (n,)."""
         known = members.outlines
         then = within(known.time_ms, question.periods)
         named = known.named(question.query)
         return members.similarity + prior(named, known.asks, known.words, then, self._parameters)
 
-    async def _learned(self, question: _Question, members: _Members, seeds: Ints) -> dict[str, Activation[str]]:
+    async def _learned(self, question: Question, members: _Members, seeds: Ints) -> dict[str, Activation[str]]:
         """Return what the seeds lend along learned edges, by receiver; only the strongest are kept."""
         rows = await self._store.edge_rows(question.space, [members.ids[i] for i in seeds])
         lent = spread_packed(
@@ -380,44 +348,6 @@ class Recall:
         )
         return {activation.memory_id: activation for activation in lent}
 
-    async def _facts(self, question: _Question, settings: RecallSettings) -> list[Hit]:
-        """Return the facts that match best by words and vector and hold; there is no association among facts."""
-        if settings.facts == 0:
-            return []
-        limit = settings.facts * 4
-        found = await self._store.search_facts(
-            question.space, question.vector, question.query, limit, until_ms=question.until_ms
-        )
-        scale = scale_of(list(found.dense.values()), list(found.lexical.values()))
-        found = _without_last_ties(found, limit)
-        ids = sorted(found.dense.keys() | found.lexical.keys())
-        if not ids:
-            return []
-        fused = scale.fuse(
-            np.array([found.dense.get(id_, scale.dense_floor) for id_ in ids]),
-            np.array([found.lexical.get(id_, 0.0) for id_ in ids]),
-            self._parameters.dense,
-        )
-        scores = {id_: float(score) for id_, score in zip(ids, fused, strict=True) if id_ in found.lexical}
-        records = await self._store.facts(question.space, list(scores))
-        known = await related(self._store, question.space, list(records.values()))
-        over = ended(known.values(), question.as_of_ms)
-        past = bool(question.periods) or asks_about_the_past(question.query)
-        ranked = rank_facts({id_: scores[id_] for id_ in records}, known, {} if past else over)
-        chosen: list[tuple[str, float]] = []
-        while ranked and (room := settings.facts - len(chosen)) > 0:
-            part, ranked = ranked[:room], ranked[room:]
-            gone = await withdrawn(self._store, question.space, [known[id_] for id_, _ in part])
-            chosen += [(id_, score) for id_, score in part if id_ not in gone]
-        return [
-            Hit(
-                result=RecalledResult(id=id_, kind="fact", path="fact", score=round(score, 6), base=round(score, 6)),
-                fact=known[id_],
-                ended_ms=over[id_].at_ms if id_ in over else None,
-            )
-            for id_, score in chosen
-        ]
-
     def _within_budget(self, hits: Sequence[Hit], budget: int | None) -> list[Hit]:
         """Return the hits, best first, as long as their texts fit; one that does not fit is passed over."""
         if budget is None:
@@ -429,30 +359,6 @@ class Recall:
                 budget -= cost
                 kept.append(hit)
         return kept
-
-
-def _without_last_ties(found: Scores, limit: int) -> Scores:
-    """Return both lists without those that tie for the last place of a full one.
-
-    Whom of several with the same score the engine puts there depends on how its files came about, and two stores of
-    the same content would answer differently. A list that is mostly one tie stays as it is: nothing else is there.
-    """
-    dense, lexical = (_without_last_tie(scores, limit) for scores in (found.dense, found.lexical))
-    return Scores(dense=dense, lexical=lexical)
-
-
-def _without_last_tie(scores: dict[str, float], limit: int) -> dict[str, float]:
-    if len(scores) < limit:
-        return scores
-    last = min(scores.values())
-    least = last + _TIED * abs(last)
-    above = {id_: score for id_, score in scores.items() if score > least}
-    return above if 2 * len(above) >= limit else scores
-
-
-def _joined(first: Scores, second: Scores) -> Scores:
-    """Return the scores of both, those of the first where both have one."""
-    return Scores(dense=second.dense | first.dense, lexical=second.lexical | first.lexical)
 
 
 def _lent_by_time(members: _Members, seeds: Ints, parameters: RankingParameters) -> tuple[Floats, Ints]:

@@ -26,7 +26,7 @@ from helamem.streams.cli.past import SignedByOption, described, opening, past_st
 from helamem.streams.cli.session import Session, in_home, report
 
 if TYPE_CHECKING:  # they import the engine
-    from helamem.processors.recall.recall import Hit
+    from helamem.processors.recall.hits import Hit
     from helamem.processors.store.port import Turn
     from helamem.streams.async_memory import Recalled
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from helamem.processors.hebbian.decay import CAP
 from helamem.processors.hebbian.packing import unpack
-from helamem.processors.recall.recall import Hit
+from helamem.processors.recall.hits import Hit
 from helamem.schemas.ids import derived_id, id_text, memory_id
 from helamem.schemas.times import format_ms, parse_time
 from helamem.schemas.topics import CONVERSATIONS

@@ -22,8 +22,9 @@ from msgspec import Struct, structs
 from helamem.processors.embedder.port import Embedder
 from helamem.processors.encoding.content import spoken
 from helamem.processors.recall.context import BUDGET, context_of
+from helamem.processors.recall.hits import Hit
 from helamem.processors.recall.ranking import RankingParameters
-from helamem.processors.recall.recall import Hit, Recall
+from helamem.processors.recall.recall import Recall
 from helamem.processors.store.port import MemoryStore, Vector
 from helamem.schemas.events import RecalledResult, RecallSettings
 from helamem.schemas.ids import memory_id

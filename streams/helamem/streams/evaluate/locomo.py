@@ -16,8 +16,9 @@ from typing import Any, Literal
 from msgspec import Struct, structs
 
 from helamem.processors.embedder.port import Embedder
+from helamem.processors.recall.hits import Hit
 from helamem.processors.recall.ranking import RankingParameters
-from helamem.processors.recall.recall import Hit, Recall
+from helamem.processors.recall.recall import Recall
 from helamem.processors.recall.tokens import llama_tokens
 from helamem.processors.reranker.port import Reranker
 from helamem.schemas.errors import BadInput

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from helamem.processors.consolidation.validity import End
 from helamem.processors.profile.profile import Entry, Profile
-from helamem.processors.recall.recall import Hit
+from helamem.processors.recall.hits import Hit
 from helamem.processors.store.port import FactRecord, Turn
 from helamem.schemas.records import TopicPartition
 from helamem.schemas.times import format_ms

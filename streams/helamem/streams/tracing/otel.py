@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import Span, SpanKind, get_current_span, set_span_in_context, use_span
 
 from helamem.processors.embedder.port import Embedder
-from helamem.processors.recall.recall import Hit
+from helamem.processors.recall.hits import Hit
 from helamem.processors.store.port import MemoryStore
 from helamem.schemas.ids import space_hash
 from helamem.streams.metrics.measured_embedder import MeasuredEmbedder

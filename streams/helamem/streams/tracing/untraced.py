@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # they import arrays, and commands that need none import this
     from helamem.processors.embedder.port import Embedder
-    from helamem.processors.recall.recall import Hit
+    from helamem.processors.recall.hits import Hit
     from helamem.processors.store.port import MemoryStore
     from helamem.streams.metrics.unmeasured import Unmeasured
 
