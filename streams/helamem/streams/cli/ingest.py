@@ -77,26 +77,30 @@ def ingest(
 
     complaints = _Complaints()
 
-    async def run() -> tuple[Appended, Counter[str]]:
+    async def run() -> tuple[Appended, bool, Counter[str] | None]:
+        """Return what was appended, whether it was processed, and what was counted, where that is known here."""
         if kafka:
             with tracing("kafka") as traced, bar("reading", size_in_bytes=True) as advance:
                 async with sealing_kafka_log() as log:
                     await _need_settings(log)
-                    return await append_lines(
+                    appended = await append_lines(
                         log,
                         lines,
                         on_progress=lambda done: advance(done.read_bytes, size_bytes),
                         on_bad=complaints.tell,
                         tracing=traced,
-                    ), Counter()
+                    )
+                    return appended, False, None
         async with opened_or_served(home, create=True) as session:
             with bar("reading", size_in_bytes=True) as advance:
                 appended = await session.append(
                     lines, lambda done: advance(done.read_bytes, size_bytes), complaints.tell
                 )
-            return appended, Counter() if no_process else await session.catch_up()
+            counts = Counter[str]() if no_process else await session.catch_up()
+            return appended, session.caught_up, counts if session.counts else None
 
-    appended, counts = asyncio.run(run())
+    appended, processed, known = asyncio.run(run())
+    counts = known or Counter[str]()
     if appended.bad > SHOWN_BAD_LINES:
         say(f"and more bad lines: {appended.bad} in all")
     report(counts)
@@ -106,10 +110,10 @@ def ingest(
         "lines": appended.lines,
         "appended": appended.records,
         "bad": appended.bad,
-        "processed": not (no_process or kafka),
+        "processed": processed,
         "seconds": round(time.monotonic() - begun, 3),
     }
-    if not kafka:
+    if known is not None:
         summary |= {
             "encoded": counts["encoded"],
             "duplicates": counts["duplicate"],

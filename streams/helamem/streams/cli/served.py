@@ -33,15 +33,18 @@ class ServedSession(Session):
         in_use: What opening it raised.
     """
 
+    counts = False
+
     def __init__(self, home: Path, served: Served, in_use: InUseError) -> None:
         self._served = served
         self._home = home
         super().__init__(cast("AsyncMemory", _ServedMemory(self, in_use)), Patience(lambda: None))
 
     async def catch_up(self) -> Counter[str]:
-        """Wait until what is in the log can be recalled; who serves the home processes it, and counts."""
-        while self.call("catch_up") is False:
+        """Wait until what is in the log can be recalled, where who serves the home processes it; they count."""
+        while (done := self.call("catch_up")) is False:
             pass
+        self.caught_up = done is True
         return Counter()
 
     async def append(

@@ -42,10 +42,19 @@ T = TypeVar("T")
 
 
 class Session:
-    """One command's use of a memory; made by `opened`."""
+    """One command's use of a memory; made by `opened`.
+
+    Attributes:
+        memory: It.
+        caught_up: Whether `catch_up` has seen the log processed.
+        counts: Whether it is this process that processes the log, and so counts.
+    """
+
+    counts = True
 
     def __init__(self, memory: AsyncMemory, patience: Patience) -> None:
         self.memory = memory
+        self.caught_up = False
         self._patience = patience
 
     async def catch_up(self) -> Counter[str]:
@@ -76,6 +85,7 @@ class Session:
             raise RetryLater(f"{away}; what is in the log is safe, and the same command goes on from here")
         if waiting is not None:
             say(f"hubs wait to be distilled: {waiting}; they stay in the log, and all else is up to date")
+        self.caught_up = True
         return Counter(instance.counts) - before
 
     async def append(
