@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from msgspec import Struct
 
 from helamem.processors.coactivation.processor import GROUP as CO_ACTIVATION
 from helamem.processors.consolidation.processor import Consolidation
 from helamem.processors.encoding.processor import Encoding
+from helamem.processors.store.port import MemoryStore
 from helamem.schemas.records import TopicPartition
 from helamem.schemas.topics import RECALLS, TopicSpec
 from helamem.streams.log.port import Log
@@ -65,3 +66,29 @@ async def lags(log: Log, processed: Processed) -> list[PartitionLag]:
                 )
             )
     return found
+
+
+async def ends_of(log: Log, groups: Iterable[str] = READS) -> dict[TopicPartition, int]:
+    """Return the end of every partition that some groups read; all of them, if none are named.
+
+    Raises:
+        RetryLater: The log is away.
+    """
+    partitions = [at for group in groups for spec in READS[group] for at in await log.partitions(spec.name)]
+    return await log.end_offsets(partitions)
+
+
+async def left_before(ends: Mapping[TopicPartition, int], log: Log, store: MemoryStore) -> int:
+    """Return how many records before some ends are yet to be processed; what the log no longer holds is not counted.
+
+    Args:
+        ends: Of partitions, as `ends_of` returned them; what comes in later is not asked for.
+        log: Where the records are.
+        store: Its checkpoints say how far each group has come; a partition is read by one of them.
+
+    Raises:
+        RetryLater: The log or the store is away.
+    """
+    done = {at: one.position.offset for group in READS for at, one in (await store.load_checkpoints(group)).items()}
+    begins = await log.begin_offsets([*ends])
+    return sum(max(0, end - max(begins[at], done.get(at, 0))) for at, end in ends.items())

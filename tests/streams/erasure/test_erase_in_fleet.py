@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import count, cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from msgspec import UNSET
 from msgspec.structs import replace
 
 from fakes.events import SPACE, distilled, message, recalled, record, reinforced
-from fakes.machine import Machine
+from fakes.machine import Machine, Watch, WatchedLog
 from fakes.words import wordllama
+from helamem.processors.consolidation.standing import sources
 from helamem.processors.digest import digest
 from helamem.processors.encoding.processor import Encoding
 from helamem.processors.encoding.unsealing import Erased
+from helamem.processors.port import Processor
 from helamem.schemas.errors import BadInput, RetryLater
 from helamem.schemas.events import Wordy
 from helamem.schemas.ids import memory_id
+from helamem.schemas.records import TopicPartition
 from helamem.schemas.topics import CONVERSATIONS, FACTS
 from helamem.schemas.wire import Event, decode
 from helamem.streams.erasure.fleet import FleetErasure, erase_in_fleet
+from helamem.streams.fleet import stores
 from helamem.streams.fleet.stores import builds_on, caught_up
+from helamem.streams.log.port import Log
 from helamem.streams.sealing.erasures import Erasures
 from helamem.streams.sealing.fleet import Sealing
 from helamem.streams.sealing.keys import KeyFiles, make_keys
@@ -231,3 +238,38 @@ async def test_workers_that_do_not_come_are_not_waited_for(tmp_path: Path) -> No
         await fleet.append(message("more", "More."))
         with pytest.raises(RetryLater, match="workers have yet to process 1 records, and nobody does; start them"):
             await caught_up(one.log, fleet.worker.store, patience_s=0.0)
+
+
+class Busy(WatchedLog):
+    """A log to which something more is said whenever its ends are read, and on which one group works at each look."""
+
+    def __init__(self, worker: Worker) -> None:
+        super().__init__(worker.log, Watch())
+        self._worker = worker
+        self._groups: cycle[Callable[[], Processor]] = cycle(
+            [worker.encoding, worker.coactivation, worker.consolidation]
+        )
+        self._said = count()
+
+    async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Speak, and return the ends."""
+        await self.append([record(message(f"more-{next(self._said)}", "More."))])
+        return await self._log.end_offsets(partitions)
+
+    async def begin_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Have the next group work, and return where partitions begin."""
+        await self._worker.pump(next(self._groups)()).run(until=await self._worker.ends())
+        return await self._log.begin_offsets(partitions)
+
+
+async def test_workers_are_waited_for_while_people_speak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes in meanwhile is not waited for; what follows from all before is: recalls, their hubs, their facts."""
+    monkeypatch.setattr(stores, "LOOK_AGAIN_S", 0.0)
+    async with world(tmp_path) as one:
+        fleet = await opened(one, sealed=False)
+        bees = [message(f"k{n}", f"I keep bees in Bergen, hive {n}.", speaker="Kari") for n in range(3)]
+        await fleet.append(*bees, reinforced("w1", ["k0", "k1", "k2"]))
+        busy = cast("Log", Busy(fleet.worker))
+        await asyncio.wait_for(caught_up(busy, fleet.worker.store, patience_s=60.0), timeout=20)
+        facts = [fact async for fact in fleet.worker.store.scan_facts(SPACE)]
+        assert [fact for fact in facts if memory_id(SPACE, "k0") in sources(fact)]

@@ -12,12 +12,11 @@ from helamem.processors.store.qdrant import QdrantStore
 from helamem.processors.store.qdrant_builds import Collections, build_in_use, builds_there
 from helamem.processors.store.qdrant_collections import dimension_of, translated
 from helamem.schemas.errors import BadInput, RetryLater
-from helamem.schemas.records import TopicPartition
 from helamem.streams.builds import Server
 from helamem.streams.config import Config
 from helamem.streams.erasure.fleet import Build
 from helamem.streams.fleet.worker import open_store, qdrant_client
-from helamem.streams.lag import lags
+from helamem.streams.lag import READS, ends_of, left_before
 from helamem.streams.log.port import Log
 
 LOOK_AGAIN_S = 0.1
@@ -68,7 +67,9 @@ async def builds_on(server: Server) -> list[Build]:
 
 
 async def caught_up(log: Log, store: MemoryStore, patience_s: float = PATIENCE_S) -> None:
-    """Return once workers have processed all that is in the log, and all that followed from it.
+    """Return once workers have processed all that is in the log now, and all that followed from it.
+
+    What comes in meanwhile is not waited for, so it ends while people speak.
 
     Args:
         log: The fleet's.
@@ -78,22 +79,15 @@ async def caught_up(log: Log, store: MemoryStore, patience_s: float = PATIENCE_S
     Raises:
         RetryLater: Something is left, and nobody does it.
     """
-
-    async def applied(group: str) -> dict[TopicPartition, int]:
-        return {at: one.position.offset for at, one in (await store.load_checkpoints(group)).items()}
-
     loop = asyncio.get_running_loop()
-    done, moved_s, still = -1, loop.time(), 0
-    while still < 2:
-        found = await lags(log, applied)
-        still = 0 if any(one.lag for one in found) else still + 1
-        if still:
-            continue
-        if (now_done := sum(one.committed or 0 for one in found)) != done:
-            done, moved_s = now_done, loop.time()
-        elif loop.time() - moved_s > patience_s:
-            raise RetryLater(
-                f"workers have yet to process {sum(one.lag for one in found):,} records, and nobody does; start them, "
-                "and do the same again"
-            )
-        await asyncio.sleep(LOOK_AGAIN_S)
+    for _ in READS:  # what one group tells, the next one reads
+        ends = await ends_of(log)
+        fewest, moved_s = None, loop.time()
+        while left := await left_before(ends, log, store):
+            if fewest is None or left < fewest:
+                fewest, moved_s = left, loop.time()
+            elif loop.time() - moved_s > patience_s:
+                raise RetryLater(
+                    f"workers have yet to process {left:,} records, and nobody does; start them, and do the same again"
+                )
+            await asyncio.sleep(LOOK_AGAIN_S)

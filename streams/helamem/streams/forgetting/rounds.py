@@ -16,9 +16,10 @@ from helamem.schemas.events import MemoryForgotten, MemoryRecalled, MemoryReinfo
 from helamem.schemas.ids import tenant_of
 from helamem.schemas.records import TopicPartition
 from helamem.schemas.settings import Settings
-from helamem.schemas.topics import CONTROL, CONVERSATIONS, FACTS, RECALLS
+from helamem.schemas.topics import CONTROL, RECALLS
 from helamem.streams.forgetting.decision import Decision
 from helamem.streams.forgetting.run import Forgetting
+from helamem.streams.lag import ends_of, left_before
 from helamem.streams.lineage.reader import LogReader
 from helamem.streams.log.port import Log
 
@@ -28,7 +29,8 @@ LOOK_EVERY_S = 3600.0
 CAUGHT_UP_EVERY_S = 0.25
 """Between two looks whether what a round decides by is processed."""
 _DAY_MS = 86_400_000
-_READ = {ENCODING: (CONVERSATIONS, FACTS, CONTROL), CO_ACTIVATION: (RECALLS,)}
+_GROUPS = (ENCODING, CO_ACTIVATION)
+"""Whose work a round decides by."""
 
 
 class Round(Struct, frozen=True, kw_only=True):
@@ -105,7 +107,7 @@ class Rounds:
         Raises:
             RetryLater: The store or the log is away.
         """
-        ends = await self._ends()
+        ends = await ends_of(self._log, _GROUPS)
         if ends == self._seen or not await self._caught_up(ends, stopping):
             return []
         tenants = await self._tenants()
@@ -129,19 +131,10 @@ class Rounds:
             self._seen = ends
         return rounds
 
-    async def _ends(self) -> dict[TopicPartition, int]:
-        partitions = [at for specs in _READ.values() for spec in specs for at in await self._log.partitions(spec.name)]
-        return await self._log.end_offsets(partitions)
-
     async def _caught_up(self, ends: Mapping[TopicPartition, int], stopping: asyncio.Event) -> bool:
         """Return whether all up to `ends` is processed; wait until it is, or False once `stopping` is set."""
         while not stopping.is_set():
-            done = {
-                at: checkpoint.position.offset
-                for group in _READ
-                for at, checkpoint in (await self._store.load_checkpoints(group)).items()
-            }
-            if all(done.get(at, 0) >= end for at, end in ends.items()):
+            if not await left_before(ends, self._log, self._store):
                 return True
             with suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), CAUGHT_UP_EVERY_S)
