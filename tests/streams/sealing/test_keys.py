@@ -9,10 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec import UNSET
+from msgspec.structs import replace
 
 from fakes.events import message
 from helamem.processors.encoding.unsealing import Erased, MissingKeyError
 from helamem.schemas.errors import ConfigurationError, Poison, RetryLater
+from helamem.schemas.events import ConversationMessage
 from helamem.streams.sealing.fleet import PatientOpener
 from helamem.streams.sealing.keys import KeyFiles, make_keys
 from helamem.streams.sealing.master import VARIABLE
@@ -108,7 +111,7 @@ def test_a_key_that_another_process_retired_seals_nothing_more(directory: Path) 
 
 
 def test_a_key_that_comes_late_is_waited_for(directory: Path) -> None:
-    """For a while; then the record that it sealed is put aside, and others of the same key at once."""
+    """For a while, each time; then the record that it sealed is put aside, and others of the same key at once."""
     keys = KeyFiles(directory)
     event = Sealer(keys, ["acme"]).seal(message("m1", "Bread.", space=SPACE))
     now = [0.0]
@@ -120,10 +123,33 @@ def test_a_key_that_comes_late_is_waited_for(directory: Path) -> None:
     away.rename(file)
     assert opener.open(event) == "Bread."
     file.rename(away)
-    now[0] = 11.0
+    now[0] = 86_400.0
+    with pytest.raises(RetryLater, match="restore the keys"):
+        opener.open(event)
+    now[0] += 10.0
     for _ in range(2):
         with pytest.raises(Poison, match=r"cannot be opened: the key .* restore the keys from their copy, and redrive"):
             opener.open(event)
+
+
+def test_a_record_that_names_a_key_of_somebody_else_waits_no_longer_because_that_opens_others(directory: Path) -> None:
+    """It never opens: were the time begun anew whenever the key serves whom it belongs to, it would stop a worker."""
+    keys = KeyFiles(directory)
+    event = Sealer(keys, ["acme"]).seal(message("m1", "Bread.", space=SPACE))
+    now = [0.0]
+    opener = PatientOpener(Opener(keys, Erased()), wait_s=10.0, clock=lambda: now[0])
+    assert isinstance(event.data, ConversationMessage)
+    assert event.data.sealed is not UNSET
+    stolen = replace(event.data.sealed, keys=tuple(replace(one, subject="Tom") for one in event.data.sealed.keys))
+    wrong = replace(event, data=replace(event.data, sealed=stolen))
+    for other in (wrong, replace(event, space="acme/else")):
+        now[0] += 100.0
+        with pytest.raises(RetryLater, match="is not in"):
+            opener.open(other)
+        now[0] += 10.0
+        assert opener.open(event) == "Bread."
+        with pytest.raises(Poison, match="is not in"):
+            opener.open(other)
 
 
 def test_a_key_that_was_never_here_is_an_error(directory: Path) -> None:

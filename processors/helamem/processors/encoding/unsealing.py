@@ -7,13 +7,22 @@ from typing import Protocol
 from msgspec import UNSET
 
 from helamem.schemas.errors import ConfigurationError, Poison
-from helamem.schemas.events import Sealed, SubjectErased, Wordy
+from helamem.schemas.events import Sealed, SealingKey, SubjectErased, Wordy
 from helamem.schemas.records import Position
 from helamem.schemas.wire import Event
 
 
 class MissingKeyError(ConfigurationError):
-    """A key is missing that nobody destroyed: somebody may be about to bring it."""
+    """A key is missing that nobody destroyed: somebody may be about to bring it.
+
+    Args:
+        reason: The sentence.
+        key: Which, and whose it is said to be.
+    """
+
+    def __init__(self, reason: str, key: SealingKey) -> None:
+        super().__init__(reason)
+        self.key = key
 
 
 class Erased:

@@ -7,8 +7,11 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET
+
 from helamem.processors.encoding.unsealing import Erased, MissingKeyError, NoKeys, Unsealer
 from helamem.schemas.errors import BadInput, ConfigurationError, Poison, RetryLater
+from helamem.schemas.events import SealingKey, Wordy
 from helamem.schemas.wire import Event
 from helamem.streams.config import Config
 from helamem.streams.log.port import Log
@@ -66,7 +69,7 @@ class PatientOpener:
         self._opener = opener
         self._wait_s = wait_s
         self._clock = clock
-        self._since: dict[str, float] = {}
+        self._since: dict[tuple[str, SealingKey], float] = {}
 
     def open(self, event: Event) -> str | None:
         """Return the words; see `Unsealer.open`.
@@ -76,13 +79,17 @@ class PatientOpener:
             Poison: It has not come.
         """
         try:
-            return self._opener.open(event)
+            words = self._opener.open(event)
         except MissingKeyError as missing:
             # By the key and not by the record: others that it sealed do not wait for it once more.
-            begun = self._since.setdefault(str(missing), self._clock())
+            begun = self._since.setdefault((event.space, missing.key), self._clock())
             if self._clock() - begun < self._wait_s:
                 raise RetryLater(str(missing)) from None
             raise Poison(f"cannot be opened: {missing}, and redrive the record", "data.sealed") from None
+        if self._since and isinstance(event.data, Wordy) and event.data.sealed is not UNSET:
+            for one in event.data.sealed.keys:  # they are there: should one be missing again, it is waited for again
+                self._since.pop((event.space, one), None)
+        return words
 
 
 def sealed_tenants(config: Config) -> tuple[str, ...]:

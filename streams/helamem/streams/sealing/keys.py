@@ -22,6 +22,7 @@ from msgspec import Struct
 
 from helamem.processors.encoding.unsealing import MissingKeyError
 from helamem.schemas.errors import ConfigurationError, RetryLater
+from helamem.schemas.events import SealingKey
 from helamem.streams.sealing.files import create_secret, sync_directory, wipe
 from helamem.streams.sealing.master import FILE, MasterKey, master_key
 
@@ -147,7 +148,8 @@ class KeyFiles:
         if name is None or name.owner != _owner(space, subject):
             raise MissingKeyError(
                 f"the key {key_id} of {subject} in {space} is not in {self.directory}, and was not destroyed there; "
-                "restore the keys from their copy"
+                "restore the keys from their copy",
+                SealingKey(subject=subject, key=key_id),
             )
         return None if name.state == _DESTROYED else self._open(name, space, subject)
 
@@ -209,7 +211,8 @@ class KeyFiles:
                 wrapped = bytes.fromhex(stored.wrapped)
             except (OSError, ValueError) as error:
                 if not self._is_there(name):  # it may have been opened before, and wiped while it was read
-                    raise MissingKeyError(f"the key {path} was moved just now; try again") from None
+                    key_meant = SealingKey(subject=subject, key=name.key_id)
+                    raise MissingKeyError(f"the key {path} was moved just now; try again", key_meant) from None
                 raise ConfigurationError(f"the key {path} cannot be read ({error}); restore it from its copy") from None
             key = self._unlocked().unwrap(wrapped, _context(space, subject, name.key_id))
             self._opened[name.key_id] = key
