@@ -23,7 +23,7 @@ from msgspec import Struct
 from helamem.processors.encoding.unsealing import MissingKeyError
 from helamem.schemas.errors import ConfigurationError, RetryLater
 from helamem.schemas.events import SealingKey
-from helamem.streams.sealing.files import create_secret, sync_directory, wipe
+from helamem.streams.sealing.files import sync_directory, wipe, write_secret
 from helamem.streams.sealing.master import FILE, MasterKey, master_key
 
 _KEY_BYTES = 32
@@ -133,7 +133,7 @@ class KeyFiles:
             name, key = _Name(owner, str(uuid.uuid4()), _USED), secrets.token_bytes(_KEY_BYTES)
             wrapped = self._unlocked().wrap(key, _context(space, subject, name.key_id))
             stored = _Stored(space=space, subject=subject, wrapped=wrapped.hex())
-            create_secret(self.directory / name.file, msgspec.json.encode(stored))
+            write_secret(self.directory / name.file, msgspec.json.encode(stored))
         self._names[name.key_id] = name
         self._used[owner] = name.key_id
         self._opened[name.key_id] = key
