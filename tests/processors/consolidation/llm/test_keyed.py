@@ -18,10 +18,18 @@ SHOWN = Shown(
         "m1": turn(1, "I live in Lisbon with my sister Lea.", speaker="Anna Berg", time=EARLY),
         "m2": turn(2, "I moved from Lisbon to Bergen.", speaker="Anna Berg", time=LATE),
         "m3": turn(3, "I love hiking, and my dog Rex does too.", speaker="Anna Berg", time=EARLY),
-        "m4": turn(4, "Tom Holm is a nurse now, and so is my cousin.", speaker="Carl", time=EARLY),
+        "m4": turn(4, "Tom is a nurse now, and so is my cousin.", speaker="Carl", time=EARLY),
         "m5": turn(5, "Tom and I broke up.", speaker="Anna Berg", time=LATE),
         "m6": turn(6, "I lost my dog Rex.", speaker="Anna Berg", time=LATE),
         "m7": turn(7, "My brother moved to Berlin.", speaker="Anna Berg", time=LATE),
+        "m8": turn(8, "So much hiking this year, and I loved all of it!", speaker="Anna Berg", time=EARLY),
+        "m9": turn(9, "My sister lives in Lisbon.", speaker="Anna Berg", time=EARLY),
+        "m10": turn(10, "I do not live in Lisbon.", speaker="Anna Berg", time=EARLY),
+        "m11": turn(11, "I visited my brother, who works as a nurse.", speaker="Anna Berg", time=EARLY),
+        "m12": turn(12, "My sister likes hiking.", speaker="Anna Berg", time=EARLY),
+        "m13": turn(13, "All that hiking, I never liked it.", speaker="Anna Berg", time=EARLY),
+        "m14": turn(14, "Hiking? That isn’t what I love.", speaker="Anna Berg", time=EARLY),
+        "m15": turn(15, "My sister gave up tennis, and so much tennis it was.", speaker="Anna Berg", time=EARLY),
     }
 )
 
@@ -41,7 +49,9 @@ def draft(text: str, *evidence: str, subject: str = "Anna Berg") -> Draft:
         (draft("Anna and Tom broke up.", "m5"), ("Anna Berg", "relationship", "single"), LATE),
         (draft("Anna Berg lost her dog Rex.", "m6"), ("Anna Berg", "pet:rex", "no"), LATE),
         (draft("Anna's brother moved to Berlin.", "m7"), ("Anna Berg's brother", "home", "berlin"), LATE),
-        (draft("Tom Holm is a nurse.", "m4", subject="Tom Holm"), ("Tom Holm", "occupation", "nurse"), EARLY),
+        (draft("Tom is a nurse.", "m4", subject="Tom"), ("Tom", "occupation", "nurse"), EARLY),
+        (draft("Anna Berg likes hiking.", "m8"), ("Anna Berg", "likes:hiking", "yes"), EARLY),
+        (draft("Anna Berg likes hiking.", "m13", "m8"), ("Anna Berg", "likes:hiking", "yes"), EARLY),
     ],
     ids=lambda one: one.text if isinstance(one, Draft) else "",
 )
@@ -60,6 +70,13 @@ def test_the_third_person_claims_what_the_first_one_does(
         draft("Anna Berg does not like hiking.", "m3"),  # nobody said so
         draft("Anna Berg lives in Lisbon.", "m2"),  # the message says another town
         draft("Anna Berg lives in Bergen.", "m1"),
+        draft("Anna Berg lives in Lisbon.", "m9"),  # of somebody else
+        draft("Anna Berg works as a nurse.", "m11"),
+        draft("Anna Berg likes hiking.", "m12"),
+        draft("Anna Berg plays tennis.", "m15"),
+        draft("Anna Berg lives in Lisbon.", "m10"),  # the message denies it
+        draft("Anna Berg likes hiking.", "m13"),
+        draft("Anna Berg likes hiking.", "m14"),
         draft("Anna Berg no longer lives in Lisbon.", "m1"),
         draft("Anna Berg says: I live in Lisbon.", "m1"),
         draft("Anna Berg lives in Lisbon. Lea does too.", "m1"),

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from helamem.processors.consolidation.claims.claim import YES, Claim, same_value
+from helamem.processors.consolidation.claims.claim import Claim, same_value
 from helamem.processors.consolidation.claims.named import begins_with, claim_about
 from helamem.processors.consolidation.claims.reading import claims
 from helamem.processors.consolidation.llm.days import Day, taken_out
@@ -23,6 +23,7 @@ from helamem.processors.store.port import Turn
 from helamem.schemas.times import to_ms
 
 _OWNS = re.compile(r"['’]s?(?: .*)?$")
+_DENIED = re.compile(r"\b(?:not|cannot|never|no longer)\b|n['’]t\b", re.IGNORECASE)
 _SINCE = re.compile(r"\b(?:on|in|since|from|as of)  ")
 """What stands before a date that was taken out, where it says since when something is so."""
 
@@ -38,8 +39,10 @@ class Keyed(NamedTuple):
 def keyed(draft: Draft, shown: Shown) -> Keyed | None:
     """Return what a statement that passed the evidence rule claims, or None where nobody can tell.
 
-    A message bears a claim out where the patterns read it there too. Where they read nothing of its slot, one that has
-    all words of the value and of what the key is about does, but for a claim that something is over.
+    A message bears a claim out where the patterns read it there too. Where they read nothing of its key there, one that
+    denies nothing and has all words of what the key is about does. Words alone do for no claim that something is over,
+    nor for a key that has one value at a time, such as a home: that ends what was true, and the words may be said of
+    somebody else.
     """
     named = _whom(draft, {turn.speaker for turn in shown.turns.values()})
     claim = claim_about(draft.text, *named) if named else None
@@ -61,11 +64,14 @@ def _whom(draft: Draft, speakers: Iterable[str]) -> tuple[str, str] | None:
 
 def _bears_out(id_: str, claim: Claim, shown: Shown) -> bool:
     turn: Turn = shown.turns[id_]
-    said = {one.slot: one.value for _, one in claims(turn.text[:MOST_CHARACTERS], turn.speaker)}.get(claim.slot)
-    if said is not None:
-        return same_value(said, claim.value)
+    said = {one.slot: one.value for _, one in claims(turn.text[:MOST_CHARACTERS], turn.speaker)}
+    if claim.slot in said:
+        return same_value(said[claim.slot], claim.value)
     about = claim.key.partition(":")[2]
-    return not claim.ends and shown.has_all(id_, f"{about} {'' if claim.value == YES else claim.value}")
+    of_others = any(key == claim.slot[1] for _, key in said)
+    if claim.ends or not about or of_others or _DENIED.search(turn.text):
+        return False
+    return shown.has_all(id_, about)
 
 
 def since_ms(text: str, said_ms: int) -> int:
