@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from fakes.events import SPACE
+from helamem.processors.consolidation.claims.reading import claims
 from helamem.processors.store.port import Turn
 from helamem.schemas.ids import memory_id
 from helamem.schemas.records import Position
@@ -39,4 +40,5 @@ def turn(
         content_hash=hashlib.sha256(text.encode()).hexdigest(),
         vector_hash="",
         position=Position(1, number),
+        claims=tuple(claim for _, claim in claims(text, speaker)),
     )

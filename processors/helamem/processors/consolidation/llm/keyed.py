@@ -14,11 +14,9 @@ from typing import NamedTuple
 
 from helamem.processors.consolidation.claims.claim import Claim, same_value
 from helamem.processors.consolidation.claims.named import begins_with, claim_about
-from helamem.processors.consolidation.claims.reading import claims
 from helamem.processors.consolidation.llm.days import Day, taken_out
 from helamem.processors.consolidation.llm.drafts import Draft
 from helamem.processors.consolidation.llm.evidence import Shown
-from helamem.processors.consolidation.llm.prompt import MOST_CHARACTERS
 from helamem.processors.store.port import Turn
 from helamem.schemas.times import to_ms
 
@@ -64,7 +62,7 @@ def _whom(draft: Draft, speakers: Iterable[str]) -> tuple[str, str] | None:
 
 def _bears_out(id_: str, claim: Claim, shown: Shown) -> bool:
     turn: Turn = shown.turns[id_]
-    said = {one.slot: one.value for _, one in claims(turn.text[:MOST_CHARACTERS], turn.speaker)}
+    said = {one.slot: one.value for one in turn.claims}
     if claim.slot in said:
         return same_value(said[claim.slot], claim.value)
     about = claim.key.partition(":")[2]
