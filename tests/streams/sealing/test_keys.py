@@ -191,6 +191,7 @@ def test_a_directory_that_is_away_is_tried_again(directory: Path) -> None:
     """A volume that was taken off, or may only be read, is said in one sentence, and is no end of a worker."""
     keys = KeyFiles(directory)
     made = keys.current(SPACE, "Mira")
+    event = Sealer(keys, ["acme"]).seal(message("m1", "Bread.", space=SPACE))
     away = directory.rename(directory.with_name("away"))
     for use in (
         lambda: keys.current(SPACE, "Tom"),
@@ -199,8 +200,18 @@ def test_a_directory_that_is_away_is_tried_again(directory: Path) -> None:
     ):
         with pytest.raises(RetryLater, match=r"cannot be changed now .*; see that the directory is there"):
             use()
+    for look in (
+        lambda: keys.find(SPACE, "Mira", made.id),
+        lambda: KeyFiles(directory).find(SPACE, "Mira", made.id),
+        lambda: keys.live(SPACE, "Mira"),
+        lambda: keys.known(SPACE, "Mira"),
+        lambda: PatientOpener(Opener(keys, Erased()), wait_s=0.0).open(event),
+    ):
+        with pytest.raises(RetryLater, match=r"are away \(No such file or directory\); mount them"):
+            look()
     away.rename(directory)
     assert keys.current(SPACE, "Mira") == made
+    assert keys.find(SPACE, "Mira", made.id) == made.key
 
 
 def test_a_key_that_is_damaged_says_so(directory: Path) -> None:

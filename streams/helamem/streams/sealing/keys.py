@@ -63,15 +63,24 @@ class KeyStore(Protocol):
 
         Raises:
             MissingKeyError: There never was such a key here.
+            RetryLater: The keys are away.
         """
         ...
 
     def live(self, space: str, subject: str) -> list[str]:
-        """Return the ids of the keys of a data subject that are not destroyed."""
+        """Return the ids of the keys of a data subject that are not destroyed.
+
+        Raises:
+            RetryLater: The keys are away.
+        """
         ...
 
     def known(self, space: str, subject: str) -> list[str]:
-        """Return the ids of all keys that a data subject ever had here."""
+        """Return the ids of all keys that a data subject ever had here.
+
+        Raises:
+            RetryLater: The keys are away.
+        """
         ...
 
     def retire(self, space: str, subject: str) -> list[str]:
@@ -120,7 +129,6 @@ class KeyFiles:
         self._opened: dict[str, bytes] = {}
         self._names: dict[str, _Name] = {}
         self._used: dict[str, str] = {}
-        self._look()
 
     def current(self, space: str, subject: str) -> DataKey:
         """See `KeyStore.current`."""
@@ -252,9 +260,19 @@ class KeyFiles:
             ) from None
 
     def _look(self) -> None:
-        """Learn what the directory holds."""
+        """Learn what the directory holds.
+
+        Raises:
+            RetryLater: It cannot be read now; a key that it held is not missing.
+        """
+        try:
+            paths = [*self.directory.iterdir()]
+        except OSError as error:
+            raise RetryLater(
+                f"the keys in {self.directory} are away ({error.strerror}); mount them, or restore them from their copy"
+            ) from None
         names = {}
-        for path in self.directory.iterdir() if self.directory.is_dir() else ():
+        for path in paths:
             if path.name in _NO_KEYS or path.suffix == ".new":
                 continue
             owner, _, rest = path.name.partition("-")
