@@ -154,9 +154,11 @@ async def test_a_verdict_in_words_is_understood(service: ChatService, path: Path
 def test_a_line_that_a_crash_cut_short_is_taken_off(path: Path) -> None:
     """Of the first answer or of a later one; what was whole is kept, and the file is whole again."""
     one, other = (Kept(key=key, model="g", text="ja") for key in ("a", "b"))
-    path.write_bytes(b'{"key":"a","mod')
+    for torn in (b"{", b'{"key":', b'{"key":"a","mod'):
+        path.write_bytes(torn)
+        with KeptAnswers(path) as kept:
+            assert len(kept) == 0
     with KeptAnswers(path) as kept:
-        assert len(kept) == 0
         kept.keep(one)
     with path.open("ab") as file:
         file.write(b'{"key":"b","model"')
@@ -167,12 +169,25 @@ def test_a_line_that_a_crash_cut_short_is_taken_off(path: Path) -> None:
         assert (kept.get("a"), kept.get("b")) == (one, other)
 
 
-def test_a_file_of_something_else_is_left_alone(path: Path) -> None:
-    path.write_text('{"key": "a", "model": "g", "text": "x"}\ndear diary\n')
-    before = path.read_bytes()
-    with pytest.raises(BadInput, match=r"line 2, is no answer of an evaluation; name another file by --answers"):
+ANSWER = '{"key":"a","model":"g","text":"x"}\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (f"{ANSWER}dear diary\n", 2),
+        (f"{ANSWER}dear diary", 2),
+        ("dear diary", 1),
+        ('{"question":"Where?"}', 1),
+        ('{"key":1', 1),
+    ],
+)
+def test_a_file_of_something_else_is_left_alone(path: Path, text: str, line: int) -> None:
+    """With and without a newline at its end, which a line that a crash cut short lacks too."""
+    path.write_text(text)
+    with pytest.raises(BadInput, match=rf"line {line}, is no answer of an evaluation; name another file by --answers"):
         KeptAnswers(path)
-    assert path.read_bytes() == before
+    assert path.read_text() == text
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:

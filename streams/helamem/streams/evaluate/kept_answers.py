@@ -15,6 +15,9 @@ from msgspec import Struct
 from helamem.processors.consolidation.llm.chat import Message
 from helamem.schemas.errors import BadInput
 
+_BEGIN = b'{"key":"'
+"""Of each line."""
+
 
 class Kept(Struct, frozen=True, kw_only=True):
     """One answer."""
@@ -73,16 +76,20 @@ class KeptAnswers:
     def _load(self) -> None:
         self._file.seek(0)
         whole, _, torn = self._file.read().rpartition(b"\n")
-        for number, line in enumerate(whole.splitlines(), 1):
+        lines = whole.splitlines()
+        for number, line in enumerate(lines, 1):
             try:
                 kept = msgspec.json.decode(line, type=Kept)
             except (msgspec.DecodeError, UnicodeDecodeError):
-                raise BadInput(
-                    f"{self.path}, line {number}, is no answer of an evaluation; name another file by --answers"
-                ) from None
+                raise self._something_else(number) from None
             self._known[kept.key] = kept
+        if not _BEGIN.startswith(torn[: len(_BEGIN)]):
+            raise self._something_else(len(lines) + 1)
         if torn:
             self._file.truncate(len(whole) + 1 if whole else 0)
+
+    def _something_else(self, number: int) -> BadInput:
+        return BadInput(f"{self.path}, line {number}, is no answer of an evaluation; name another file by --answers")
 
 
 def key_of(model: str, messages: Sequence[Message]) -> str:
