@@ -160,6 +160,20 @@ async def test_erased_words_are_not_told_again(gateway: Gateway) -> None:
     assert "Lisbon" not in json.dumps(events)
 
 
+@pytest.mark.parametrize("told", [1, 3])
+async def test_who_reads_slowly_is_told_nothing_that_was_erased_meanwhile(gateway: Gateway, told: int) -> None:
+    """Neither what was read from the log before, nor what stands behind it; the stream ends."""
+    await recalled(gateway)
+    following = await Following.open(gateway.memory, "acme/mira", positions_of(FIRST))
+    parts = following.parts(gateway.service)
+    for _ in range(told):
+        await anext(parts)
+    await gateway.post(f"{SPACE}/messages?wait=searchable", said("The cellar is in Bergen."))
+    assert (await gateway.post(f"{SPACE}/erase", {"subject": "Mira"})).status_code == 200
+    async with asyncio.timeout(10):
+        assert [part async for part in parts] == []
+
+
 async def test_a_stream_ends_with_the_gateway(gateway: Gateway) -> None:
     gateway.service.ending.set()
     answer = await gateway.get(f"{SPACE}/events")
@@ -204,3 +218,34 @@ async def test_what_fails_while_it_follows_ends_the_gateway(gateway: Gateway, mo
 
     with pytest.raises(BadInput, match="is gone"):
         await serve()
+
+
+@pytest.mark.parametrize("erasing", [False, True])
+async def test_it_ends_while_its_memory_is_being_opened(gateway: Gateway, *, erasing: bool) -> None:
+    """The first time, or again after an erasure: at a signal the task that holds it is cancelled."""
+    opening, go_on = asyncio.Event(), asyncio.Event()
+    opened = 0
+
+    @asynccontextmanager
+    async def slow() -> AsyncIterator[AsyncMemory]:
+        nonlocal opened
+        opened += 1
+        if opened == (2 if erasing else 1):
+            opening.set()
+            await go_on.wait()
+        yield gateway.memory
+
+    held = Held(slow, follows=False)
+
+    async def serve() -> None:
+        async with held.running(), held.closed("an erasure is under way"):
+            pass
+
+    serving = asyncio.create_task(serve())
+    async with asyncio.timeout(5):
+        await opening.wait()
+        serving.cancel()
+        await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.wait([serving])
+    assert serving.cancelled()

@@ -37,12 +37,14 @@ class Following:
     """Reads on behind a position; made by `Following.open`.
 
     Args:
+        memory: Whose log; it ends with it.
         space: Whose events.
         reader: Opens words.
         offsets: Per partition of its topics the next offset to read.
     """
 
-    def __init__(self, space: str, reader: LogReader, offsets: dict[TopicPartition, int]) -> None:
+    def __init__(self, memory: AsyncMemory, space: str, reader: LogReader, offsets: dict[TopicPartition, int]) -> None:
+        self._memory = memory
         self._space = space
         self._reader = reader
         self._offsets = offsets
@@ -72,7 +74,7 @@ class Following:
                 raise BadInput("the log was migrated since that event; leave Last-Event-ID out to begin now")
             offsets = [*after[1:]]
         reader = await LogReader.open(log, memory.instance.home.keys_path)
-        return cls(space, reader, dict(zip(places, offsets, strict=True)))
+        return cls(memory, space, reader, dict(zip(places, offsets, strict=True)))
 
     async def parts(self, service: Service) -> AsyncIterator[bytes]:
         """Yield events as they are sent, until the gateway stops or closes its memory."""
@@ -81,6 +83,8 @@ class Following:
             told = False
             try:
                 with service.memory() as memory:
+                    if memory is not self._memory:
+                        return
                     log = memory.instance.log
                     found = [part async for part in self._page(log)]
                     if not found:
@@ -88,6 +92,8 @@ class Following:
             except RetryLater:
                 return
             for part in found:
+                if not self._is_held(service):  # whoever reads slowly may have let an erasure pass since the last part
+                    return
                 told = True
                 yield part
             if told:
@@ -95,6 +101,14 @@ class Following:
             elif time.monotonic() - said_s >= _BEAT_S:
                 said_s = time.monotonic()
                 yield b": nothing new\n\n"
+
+    def _is_held(self, service: Service) -> bool:
+        """Return whether the memory is still the one that it began with: another one may know of more erasures."""
+        try:
+            with service.memory() as memory:
+                return memory is self._memory
+        except RetryLater:
+            return False
 
     async def _page(self, log: Log) -> AsyncIterator[bytes]:
         """Yield what there is now, at most a page of each topic."""

@@ -108,7 +108,8 @@ class Held:
         """Open and close in one task, since what is opened may want to be closed by the same."""
         while not self._ending:
             async with self.open() as memory, asyncio.TaskGroup() as tasks:
-                self._close.clear()
+                if not self._ending:
+                    self._close.clear()
                 self._memory = memory
                 self._opened.set()
                 if self.follows:
