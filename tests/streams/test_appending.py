@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 from msgspec.structs import replace
+from numpy.typing import NDArray
 
 from fakes.directories import directory
 from fakes.machine import SETTINGS
-from fakes.words import wordllama
-from helamem.schemas.errors import Conflict
+from fakes.words import CountingEmbedder, wordllama
+from helamem.schemas.errors import Conflict, Poison
 from helamem.schemas.topics import CONVERSATIONS
 from helamem.streams.async_memory import AsyncMemory, Message
 from helamem.streams.sealing.tenants import seal_tenant
@@ -96,6 +98,14 @@ async def test_what_a_tail_knows_is_given_up_once_it_is_processed(memory: AsyncM
     assert sum(len(tail.known) for tail in memory._appending._tails.values()) == 1
 
 
+async def test_a_tail_that_nobody_processes_keeps_no_texts(memory: AsyncMemory) -> None:
+    """It grows with every message; what was said need only be compared."""
+    for _ in range(2):
+        await memory.append_once([MESSAGE])
+    (known,) = [known for tail in memory._appending._tails.values() for known in tail.known.values()]
+    assert MESSAGE.text not in str(known)
+
+
 async def test_sealed_words_are_no_contradiction(home: Path) -> None:
     """They cannot be compared in the log, so the first with an id counts."""
     async with await AsyncMemory.open(home, settings=SETTINGS, embedder=wordllama()):
@@ -115,3 +125,27 @@ async def test_searchable_waits_for_encoding(memory: AsyncMemory) -> None:
     await memory.process()
     assert await waiting
     assert (await memory.recall("acme/anna", "tent")).hits
+
+
+class Refusing(CountingEmbedder):
+    """Takes one text for a poison."""
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return one unit vector per text."""
+        if any(MESSAGE.text in text for text in texts):
+            raise Poison("is no text", "data.text")
+        return super().embed(texts)
+
+
+@pytest.mark.parametrize("put_aside", [False, True])
+async def test_what_cannot_be_recalled_is_not_called_searchable(home: Path, *, put_aside: bool) -> None:
+    """Put aside or forgotten: the log was processed beyond it, and nobody waits for what does not come."""
+    embedder = Refusing() if put_aside else wordllama()
+    async with await AsyncMemory.open(home, settings=SETTINGS, embedder=embedder) as memory:
+        appended = await memory.append_once([MESSAGE, replace(MESSAGE, message_id="other", text="It is green.")])
+        await memory.process()
+        if not put_aside:
+            await memory.forget("acme/anna", [appended[0].memory_id], "it is a secret")
+            await memory.process()
+        assert not await memory.searchable(appended, 30)
+        assert await memory.searchable(appended[1:], 30)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
+from hashlib import blake2b
+from itertools import takewhile
 from typing import NamedTuple
 
 from msgspec import UNSET, Struct
@@ -27,6 +29,7 @@ _PAGE = 1000
 class Appended(Struct, frozen=True, kw_only=True):
     """Where a message stands in the log."""
 
+    space: str
     message_id: str
     memory_id: str
     partition: TopicPartition
@@ -51,8 +54,8 @@ class _Known(NamedTuple):
     conversation: str
     speaker: str
     role: str
-    text: str | None
-    """None where it is sealed or erased."""
+    text_hash: bytes | None
+    """Of its text, so that a long tail keeps no texts; None where that is sealed or erased."""
     time_ms: int
     offset: int
 
@@ -61,7 +64,7 @@ class _Known(NamedTuple):
         data, time_ms = _message(offered.event), offered.event.time_ms
         return (
             (self.conversation, self.speaker, self.role) == (data.conversation, data.speaker, data.role)
-            and self.text in (None, data.text)
+            and self.text_hash in (None, _hash(data.text))
             and (not offered.timed or self.time_ms == time_ms)
         )
 
@@ -129,6 +132,7 @@ class Appending:
         offsets = dict(zip(fresh, [offset for _, offset in await self._log.append(records)], strict=True))
         return [
             Appended(
+                space=one.event.space,
                 message_id=_message(one.event).message_id,
                 memory_id=id_,
                 partition=place,
@@ -160,8 +164,9 @@ class Appending:
         async with tail.lock:
             checkpoint = (await self._store.load_checkpoints(ENCODING)).get(partition)
             applied = 0 if checkpoint is None else checkpoint.position.offset
-            while tail.known and next(iter(tail.known.values())).offset < applied:
-                del tail.known[next(iter(tail.known))]
+            # Looked for in one pass: to look for the first one again passes by all that were deleted before it.
+            for id_, _ in [*takewhile(lambda known: known[1].offset < applied, tail.known.items())]:
+                del tail.known[id_]
             tail.seen_to = max(tail.seen_to, applied)
             while records := await self._log.read(partition, tail.seen_to, limit=_PAGE):
                 for record in records:
@@ -184,11 +189,16 @@ def _memory_id(event: Event) -> str:
     return memory_id(event.space, _message(event).message_id)
 
 
+def _hash(text: str) -> bytes:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
 def _of_event(event: Event, offset: int) -> _Known:
     data = _message(event)
-    text = data.text if data.sealed is UNSET else None
-    return _Known(data.conversation, data.speaker, data.role, text, event.time_ms, offset)
+    text_hash = _hash(data.text) if data.sealed is UNSET else None
+    return _Known(data.conversation, data.speaker, data.role, text_hash, event.time_ms, offset)
 
 
 def _of_turn(turn: Turn) -> _Known:
-    return _Known(turn.conversation, turn.speaker, turn.role, turn.text or None, turn.time_ms, turn.position.offset)
+    text_hash = _hash(turn.text) if turn.text else None
+    return _Known(turn.conversation, turn.speaker, turn.role, text_hash, turn.time_ms, turn.position.offset)

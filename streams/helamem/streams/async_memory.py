@@ -206,11 +206,22 @@ class AsyncMemory:
             )
 
     async def searchable(self, appended: Sequence[Appended], timeout_s: float) -> bool:
-        """Wait until messages can be recalled, while `run` processes the log; return whether that was in time."""
+        """Wait until messages can be recalled, while `run` processes the log; return whether that was in time.
+
+        What was put aside, forgotten or erased cannot, however long one waits.
+        """
         ends: dict[TopicPartition, int] = {}
+        ids: dict[str, list[str]] = {}
         for one in appended:
             ends[one.partition] = max(ends.get(one.partition, 0), one.offset + 1)
-        return await self.instance.encoded(ends, timeout_s)
+            ids.setdefault(one.space, []).append(one.memory_id)
+        if not await self.instance.encoded(ends, timeout_s):
+            return False
+        for space, wanted in ids.items():
+            turns = await self.turns(space, wanted)
+            if not all(id_ in turns and not turns[id_].hidden for id_ in wanted):
+                return False
+        return True
 
     async def process(self, on_progress: Callable[[Progress], None] | None = None) -> HubsWait | None:
         """Make everything in the log searchable, fold all recalls, distil all hubs.

@@ -122,6 +122,16 @@ async def test_where_there_are_keys_one_is_needed(gateway: Gateway) -> None:
     assert (await gateway.client_of(key).get("/v1/spaces")).status_code == 401
 
 
+async def test_a_file_of_keys_that_is_gone_opens_no_door(gateway: Gateway) -> None:
+    """Whoever asked with one is refused, and so is whoever asks without; keys that are made anew count."""
+    key = gateway.key()
+    assert (await gateway.client_of(key).get("/v1/spaces")).status_code == 200
+    (gateway.home / FILE).unlink()
+    for shown in (None, key):
+        assert (await gateway.client_of(shown).get("/v1/spaces")).status_code == 401
+    assert (await gateway.client_of(gateway.key()).get("/v1/spaces")).status_code == 200
+
+
 async def test_a_key_does_what_its_rights_say(gateway: Gateway) -> None:
     reader = gateway.client_of(gateway.key("acme", "recall"))
     answer = await reader.post(f"{SPACE}/messages", json=said())

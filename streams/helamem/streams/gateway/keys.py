@@ -68,12 +68,13 @@ class Keys:
         self._path = home / FILE
         self._read_as: tuple[int, int, int] | None = None
         self._keys: dict[str, ApiKey] = {}
+        self._made = False
         self._buckets: dict[str, tuple[float, TokenBucket]] = {}
 
     def made(self) -> bool:
-        """Return whether there are keys, revoked ones included: who revokes the last one does not open the door."""
+        """Return whether there are keys or were any: who revokes the last one, or loses the file, opens no door."""
         self._refresh()
-        return bool(self._keys)
+        return self._made
 
     def all(self) -> list[ApiKey]:
         """Return every key in the order in which they were added, revoked ones included."""
@@ -193,6 +194,7 @@ class Keys:
         except msgspec.DecodeError as error:
             raise ConfigurationError(f"{self._path} is damaged ({error}); restore it from a copy") from None
         self._keys = {key.id: key for key in read.keys}
+        self._made = self._made or bool(self._keys)
         self._read_as = as_found
 
 
