@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import cast
 
 import msgspec
 import pytest
 
 from fakes.directories import directory
-from fakes.machine import SETTINGS
+from fakes.machine import SETTINGS, Watch, WatchedLog
 from fakes.words import wordllama
 from helamem.schemas.errors import RetryLater
+from helamem.schemas.records import Record, TopicPartition, base_name_of
 from helamem.schemas.settings import ForgettingPolicy, Settings
-from helamem.schemas.topics import CONTROL
+from helamem.schemas.topics import CONTROL, RECALLS
 from helamem.schemas.wire import decode
 from helamem.streams.async_memory import AsyncMemory, Message
 from helamem.streams.forgetting.rounds import SOURCE, Round, Rounds
 from helamem.streams.instance import Instance
+from helamem.streams.log.port import Log
 
 DAY_MS = 86_400_000
 START_MS = 1_750_000_000_000
@@ -159,6 +162,37 @@ async def test_it_runs_beside_what_processes(memory: AsyncMemory) -> None:
     log = instance.log
     records = [one for at in await log.partitions(CONTROL.name) for one in await log.read(at, 0)]
     assert [decode(one.value).source for one in records] == [SOURCE]
+
+
+class CountingLog(WatchedLog):
+    """A log that notes from where the recalls are read."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(log, Watch())
+        self.read_from: list[tuple[TopicPartition, int]] = []
+
+    async def read(
+        self, partition: TopicPartition, start: int, *, end: int | None = None, limit: int = 1000
+    ) -> list[Record]:
+        """Read, noted."""
+        if base_name_of(partition.topic) == RECALLS.base_name:
+            self.read_from.append((partition, start))
+        return await self._log.read(partition, start, end=end, limit=limit)
+
+
+async def test_the_recalls_are_read_once_for_all_rounds(memory: AsyncMemory) -> None:
+    """However many tenants have one; what was used lately stays all the same."""
+    for space in ("acme/anna", "acme/bert", "globex/bert"):
+        for days in (0, 60):
+            await say(memory, days, space)
+    await memory.recall("acme/anna", "harbour on day 0", as_of=START_MS + 59 * DAY_MS, k=1, m=0)
+    await memory.process()
+    instance = memory.instance
+    both = msgspec.structs.replace(WEEKLY, forgetting_of={"acme": POLICY, "globex": POLICY})
+    log = CountingLog(instance.log)
+    looking = Rounds(instance.store, cast("Log", log), both, clock=lambda: NEVER_MS)
+    assert told(await looking.look(asyncio.Event())) == [("acme", 60, 1), ("globex", 60, 1)]
+    assert len(log.read_from) == len(set(log.read_from)) > 0
 
 
 async def test_nothing_is_looked_at_where_no_policy_says_how_often(memory: AsyncMemory) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -40,22 +40,26 @@ async def decide(
     *,
     as_of_ms: int,
     policy: ForgettingPolicy | None = None,
+    uses: Mapping[str, Mapping[str, int]] | None = None,
 ) -> Decision:
     """Return what would be forgotten; nothing is changed.
 
     Args:
         store: Holds the memories, as far as they are processed.
-        log: Tells when they were last used: its recalls are read once, from the first one that it still holds.
+        log: Tells when they were last used: its recalls are read once, from the first one that it still holds, unless
+            `uses` are given.
         settings: In force; they name each tenant's policy, and the half-life of weights.
         spaces: Whose memories.
         as_of_ms: The moment of the decision, event time.
         policy: Decide by this one instead.
+        uses: Per space when its memories and facts were last used, by whoever has read the recalls already.
 
     Raises:
         BadInput: The log holds nothing.
         RetryLater: The store or the log is away.
     """
-    uses = await _uses(await LogReader.open(log), spaces)
+    if uses is None:
+        uses = await _uses(await LogReader.open(log), spaces)
     return Decision(
         as_of_ms=as_of_ms,
         choices=tuple(

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from helamem.processors.coactivation.processor import GROUP as CO_ACTIVATION
 from helamem.processors.encoding.processor import GROUP as ENCODING
+from helamem.processors.forgetting.policy import note_use
 from helamem.processors.store.port import MemoryStore
 from helamem.schemas.errors import RetryLater
 from helamem.schemas.events import MemoryForgotten, MemoryRecalled, MemoryReinforced
@@ -111,7 +112,7 @@ class Rounds:
         if ends == self._seen or not await self._caught_up(ends, stopping):
             return []
         tenants = await self._tenants()
-        newest, last = await self._times(tenants)
+        newest, last, uses = await self._times(tenants)
         clock_ms = self._clock()
         rounds: list[Round] = []
         for tenant, spaces in tenants.items():
@@ -122,7 +123,7 @@ class Rounds:
             every_days = self._settings.policy(tenant).every_days
             if every_days is None or (before >= 0 and now_ms - before < every_days * _DAY_MS):
                 continue
-            decision = await self._forgetting.decide(spaces, as_of_ms=now_ms)
+            decision = await self._forgetting.decide(spaces, as_of_ms=now_ms, uses=uses)
             run = await self._forgetting.carry_out(decision)
             self._last[tenant] = now_ms
             rounds.append(Round(tenant=tenant, decision=decision, run=run))
@@ -148,11 +149,17 @@ class Rounds:
                 tenants.setdefault(tenant_of(space), []).append(space)
         return tenants
 
-    async def _times(self, tenants: Mapping[str, Sequence[str]]) -> tuple[dict[str, int], dict[str, int]]:
-        """Return per tenant the time of the newest event, and of the last round that hid something."""
+    async def _times(
+        self, tenants: Mapping[str, Sequence[str]]
+    ) -> tuple[dict[str, int], dict[str, int], dict[str, dict[str, int]]]:
+        """Return per tenant the time of the newest event, and of the last round that hid something; per space the uses.
+
+        The recalls are the long part of a log, so they are read once for all of it.
+        """
         reader = await LogReader.open(self._log)
         newest = dict.fromkeys(tenants, 0)
         last: dict[str, int] = {}
+        uses: dict[str, dict[str, int]] = {space: {} for spaces in tenants.values() for space in spaces}
         for tenant, spaces in tenants.items():
             for space in spaces:
                 async for turn in self._store.scan_turns(space):
@@ -161,8 +168,10 @@ class Rounds:
             tenant = tenant_of(one.event.space)
             if tenant in newest and isinstance(one.event.data, MemoryRecalled | MemoryReinforced):
                 newest[tenant] = max(newest[tenant], one.event.time_ms)
+            if (of_space := uses.get(one.event.space)) is not None:
+                note_use(of_space, one.event.data, one.event.time_ms)
         async for one in reader.events(CONTROL, None):
             if one.event.source == SOURCE and isinstance(one.event.data, MemoryForgotten):
                 tenant = tenant_of(one.event.space)
                 last[tenant] = max(last.get(tenant, 0), one.event.time_ms)
-        return newest, last
+        return newest, last, uses

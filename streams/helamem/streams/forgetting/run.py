@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from msgspec import UNSET
@@ -95,9 +95,16 @@ class Forgetting:
         self._new_id = new_id
         self._sending = sending
 
-    async def decide(self, spaces: Sequence[str], *, as_of_ms: int, policy: ForgettingPolicy | None = None) -> Decision:
+    async def decide(
+        self,
+        spaces: Sequence[str],
+        *,
+        as_of_ms: int,
+        policy: ForgettingPolicy | None = None,
+        uses: Mapping[str, Mapping[str, int]] | None = None,
+    ) -> Decision:
         """Return what would be forgotten in some spaces; see `decide`."""
-        return await decide(self._store, self._log, self._settings, spaces, as_of_ms=as_of_ms, policy=policy)
+        return await decide(self._store, self._log, self._settings, spaces, as_of_ms=as_of_ms, policy=policy, uses=uses)
 
     async def carry_out(self, decision: Decision) -> str | None:
         """Append the events of a decision and return the id of this run, or None where nothing goes.
