@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import msgspec
@@ -21,6 +22,7 @@ from helamem.schemas.topics import CONTROL, RECALLS
 from helamem.schemas.wire import Event, decode
 from helamem.streams.async_memory import AsyncMemory, Message
 from helamem.streams.forgetting.decision import Decision, decide
+from helamem.streams.forgetting.run import Forgetting
 from helamem.streams.ingest.incoming import record_of
 from helamem.streams.instance import Instance
 from helamem.streams.lineage.reader import LogReader
@@ -173,6 +175,25 @@ async def test_each_tenant_has_its_policy(memory: AsyncMemory) -> None:
     )
     everything = await memory.forgettable([SPACE, STRANGER], ForgettingPolicy(budget=5), as_of=early_ms)
     assert {space: len(found) for space, found in names(everything).items()} == {SPACE: 1, STRANGER: 0}
+
+
+async def test_the_span_of_a_run_counts_its_records(memory: AsyncMemory) -> None:
+    """One of each reason and thousand ids, not one of each space."""
+    sent: list[tuple[str, int]] = []
+
+    def sending(topic: str, spaces: Collection[str], records: int) -> AbstractContextManager[None]:
+        sent.append((topic, records))
+        return nullcontext()
+
+    instance = memory.instance
+    forgetting = Forgetting(instance.store, instance.log, instance.settings, sending=sending)
+    decision = await memory.forgettable([SPACE, OTHER])
+    first, second = decision.choices
+    many = [msgspec.structs.replace(first.memories[0], memory_id=memory_id(SPACE, f"x{n}")) for n in range(1001)]
+    over = msgspec.structs.replace(first.memories[1], reason="over-budget")
+    first = msgspec.structs.replace(first, memories=(*many, over))
+    await forgetting.carry_out(msgspec.structs.replace(decision, choices=(first, second)))
+    assert sent == [(CONTROL.name, 4)] == [(CONTROL.name, len(await control(memory)))]
 
 
 async def test_a_run_can_be_undone(memory: AsyncMemory) -> None:

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from msgspec import Struct
@@ -33,6 +33,7 @@ from helamem.schemas.events import EventData, MemoryRecalled, MemoryReinforced
 from helamem.schemas.settings import ForgettingPolicy
 
 Reason = Literal["faded", "over-budget"]
+REASONS: tuple[Reason, ...] = get_args(Reason)
 _DAY_MS = 86_400_000
 _ROWS_AT_ONCE = 4096
 _SPEAKER = "speaker:"
@@ -71,7 +72,7 @@ class Choice(Struct, frozen=True, kw_only=True):
     def counts(self) -> dict[Reason, int]:
         """How many go, by reason."""
         found = Counter(one.reason for one in self.memories)
-        return {"faded": found["faded"], "over-budget": found["over-budget"]}
+        return {reason: found[reason] for reason in REASONS}
 
 
 class _Linked(NamedTuple):

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from helamem.processors.forgetting.policy import Choice, Reason, choose, note_use
+from helamem.processors.forgetting.policy import REASONS, Choice, Reason, choose, note_use
 from helamem.processors.store.port import MemoryStore
 from helamem.schemas.ids import tenant_of
 from helamem.schemas.settings import ForgettingPolicy, Settings
@@ -29,7 +29,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     def counts(self) -> dict[Reason, int]:
         """How many memories go, by reason, of all spaces together."""
         found = Counter(one.reason for choice in self.choices for one in choice.memories)
-        return {"faded": found["faded"], "over-budget": found["over-budget"]}
+        return {reason: found[reason] for reason in REASONS}
 
 
 async def decide(

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from msgspec import UNSET
 
-from helamem.processors.forgetting.policy import Choice, Reason
+from helamem.processors.forgetting.policy import REASONS, Choice, Reason
 from helamem.processors.store.port import MemoryStore
 from helamem.schemas.errors import BadInput
 from helamem.schemas.events import MemoryForgotten, MemoryRestored, SubjectErased
@@ -50,8 +50,7 @@ def events_of(decision: Decision, run: str, source: str, traceparent: str | None
 
 
 def _parts(choice: Choice) -> Iterator[tuple[Reason, tuple[str, ...]]]:
-    reasons: tuple[Reason, ...] = ("faded", "over-budget")
-    for reason in reasons:
+    for reason in REASONS:
         ids = [one.memory_id for one in choice.memories if one.reason == reason]
         for start in range(0, len(ids), _MOST):
             yield reason, tuple(ids[start : start + _MOST])
@@ -116,7 +115,8 @@ class Forgetting:
         spaces = {choice.space for choice in decision.choices if choice.memories}
         if not spaces:
             return None
-        with self._sending(CONTROL.name, spaces, len(spaces)) as traceparent:
+        records = sum(1 for choice in decision.choices for _ in _parts(choice))
+        with self._sending(CONTROL.name, spaces, records) as traceparent:
             await self._log.append([record_of(event) for event in events_of(decision, run, self._source, traceparent)])
         return run
 
