@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from qdrant_client import AsyncQdrantClient
 
-from contracts.store_contract import DIMENSION, A, Reopen, StoreContract, checkpoint, memory
-from helamem.processors.store.port import Writes
+from contracts.store_contract import DIMENSION, A, Reopen, StoreContract, checkpoint, fact, memory
+from helamem.processors.store.port import FactRecord, Writes
 from helamem.processors.store.qdrant import QdrantStore
 from helamem.processors.store.qdrant_checkpoints import PIECE
+from helamem.processors.store.tombstones import erased_fact
 from helamem.schemas.errors import ConfigurationError, RetryLater
+from helamem.schemas.records import Position
 
 SERVER = os.environ.get("HELAMEM_TEST_QDRANT")
 
@@ -58,6 +61,35 @@ class TestQdrantStoreLocal(StoreContract):
             return stores[-1]
 
         return again
+
+
+class Amended(QdrantStore):
+    """A store in which a worker amends facts right after somebody has read them."""
+
+    amendments: tuple[FactRecord, ...] = ()
+
+    async def facts(self, space: str, fact_ids: Sequence[str]) -> dict[str, FactRecord]:
+        """Return them as they were before."""
+        found = await super().facts(space, fact_ids)
+        amendments, self.amendments = self.amendments, ()
+        await self.write(Writes(amendments=amendments))
+        return found
+
+
+async def test_a_fact_that_is_told_once_more_while_it_is_erased_keeps_what_it_got() -> None:
+    """Its tombstone has the later evidence and position, and no vector of its words."""
+    store = await Amended.open(AsyncQdrantClient(":memory:"), dimension=DIMENSION)
+    told, other = fact(1, "the gone bread"), fact(2, "the gone cake")
+    await store.write(Writes(facts=(told, other)))
+    evidence = (*told.record.evidence, memory(3).turn.id)
+    more = replace(told.record, evidence=evidence, evidence_hashes=("0" * 64,) * 3, position=Position(1, 9))
+    assert isinstance(store, Amended)
+    store.amendments = (erased_fact(more),)
+    await store.erase(A, [told.record.id, other.record.id])
+    found = {one.id: one async for one in store.scan_facts(A)}
+    assert found == {told.record.id: erased_fact(more), other.record.id: erased_fact(other.record)}
+    assert not (await store.search_facts(A, told.dense, "bread", 5)).dense
+    await store.close()
 
 
 @pytest.mark.skipif(SERVER is None, reason="HELAMEM_TEST_QDRANT names no Qdrant server, such as http://localhost:6333")

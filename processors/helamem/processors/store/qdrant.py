@@ -257,7 +257,12 @@ class QdrantStore:
         """
         turns, facts = await self.turns(space, ids), await self.facts(space, ids)
         with translated():
-            await self._writer.erase(list(turns.values()), list(facts.values()))
+            await self._writer.erase_memories([*turns.values()])
+        while facts:  # until none was told once more in between, which its tombstone would have undone
+            with translated():
+                await self._writer.erase_facts([*facts.values()])
+            now = await self.facts(space, [*facts])
+            facts = {id_: fact for id_, fact in now.items() if fact.position != facts[id_].position}
 
     async def optimize(self) -> None:
         """Do nothing: a server optimises by itself."""

@@ -72,18 +72,26 @@ class QdrantWriter:
         await self._replace(self._names.marks, [_mark_point(mark) for mark in writes.marks])
         await self._carry_over([mark_id(mark.space, mark.target) for mark in writes.marks])
 
-    async def erase(self, turns: Sequence[Turn], facts: Sequence[FactRecord]) -> None:
-        """Write a tombstone over each of these memories and facts, then make it look as the marks say."""
-        for collection, points in (
-            (self._names.memories, [(turn.id, turn_payload(erased_turn(turn))) for turn in turns]),
-            (self._names.facts, [(fact.id, fact_payload(erased_fact(fact))) for fact in facts]),
-        ):
-            nothing = {DENSE: no_direction(self._dimension).tolist()}
-            for start in range(0, len(points), BATCH):
-                batch = points[start : start + BATCH]
-                stones = [models.PointStruct(id=id_, vector=nothing, payload=load) for id_, load in batch]
-                applied(await self._client.upsert(collection, stones, wait=True))
-                await self._carry_over([mark_id(space_of(load[SPACE]), id_) for id_, load in batch])
+    async def erase_memories(self, turns: Sequence[Turn]) -> None:
+        """Write a tombstone over each of these memories, then make it look as the marks say."""
+        for start in range(0, len(turns), BATCH):
+            batch = turns[start : start + BATCH]
+            stones = [self._stone(turn.id, turn_payload(erased_turn(turn))) for turn in batch]
+            applied(await self._client.upsert(self._names.memories, stones, wait=True))
+            await self._carry_over([mark_id(turn.space, turn.id) for turn in batch])
+
+    async def erase_facts(self, facts: Sequence[FactRecord]) -> None:
+        """Write a tombstone over each of these facts that nothing has amended since, and make it look as marks say."""
+        stones = [
+            # What is older than the next position: what was read, and nothing that came later.
+            (
+                fact.position._replace(offset=fact.position.offset + 1),
+                self._stone(fact.id, fact_payload(erased_fact(fact))),
+            )
+            for fact in facts
+        ]
+        await self._replace(self._names.facts, stones)
+        await self._carry_over([mark_id(fact.space, fact.id) for fact in facts])
 
     async def _insert(self, collection: str, items: Sequence[_Item]) -> None:
         for start in range(0, len(items), BATCH):
@@ -127,6 +135,9 @@ class QdrantWriter:
                 moves = queries.move(space, targets, hidden=hidden)
                 applied(*await self._client.batch_update_points(name, moves, wait=True))
             carried = stored
+
+    def _stone(self, id_: str, payload: Payload) -> models.PointStruct:
+        return models.PointStruct(id=id_, vector={DENSE: no_direction(self._dimension).tolist()}, payload=payload)
 
     def _vectors(self, dense: Vector, text: str) -> models.VectorStruct:
         terms = self._lexical.document(text)
