@@ -18,7 +18,6 @@ from msgspec import Struct
 
 from fakes.directories import directory
 from fakes.words import wordllama
-from helamem.processors.recall import recall as recalling
 from helamem.schemas.ids import memory_id
 from helamem.streams.async_memory import AsyncMemory, Message
 
@@ -142,7 +141,7 @@ async def test_without_claims_what_held_before_comes_first_as_often(
     found = updates("updates.jsonl")
     await memory.append(spoken(found))
     await memory.process()
-    monkeypatch.setattr(recalling, "asks_about_the_past", lambda query: True)
+    monkeypatch.setattr("helamem.processors.recall.facts.asks_about_the_past", lambda query: True)
     monkeypatch.setattr("helamem.processors.recall.currency.asks_about_the_past", lambda query: True)
     wrong = await missed(memory, found)
     assert len(wrong) == 28
