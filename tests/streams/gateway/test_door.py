@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator
 
 import pytest
 
 from helamem.streams.gateway.door import MOST_BODY_BYTES
+from helamem.streams.gateway.server import listening, server_of
 from helamem.streams.metrics import catalogue as c
 from streams.gateway.asking import SPACE, Gateway, said
 
 JSON = {"Content-Type": "application/json"}
+UPLOAD = (
+    b"POST /v1/messages/stream HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n"
+    b"Content-Length: 1000\r\nExpect: 100-continue\r\n\r\n"
+)
 
 
 async def large() -> AsyncIterator[bytes]:
@@ -120,3 +127,28 @@ async def test_no_line_of_the_log_has_what_was_asked(gateway: Gateway, caplog: p
     told = {name: value for name, value in vars(line).items() if name in ("method", "route", "status", "key")}
     assert told == {"method": "GET", "route": "/v1/spaces/{tenant}/{name}/facts", "status": 200, "key": None}
     assert "hidden" not in str(vars(line))
+
+
+async def test_an_upload_that_does_not_end_is_told_that_the_gateway_stops(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After the time that it has to end; that is no failure of the application, and is counted as what it is."""
+    monkeypatch.setattr("helamem.streams.gateway.server.GRACE_S", 0)
+    with listening("127.0.0.1", 0) as listener:
+        server = server_of(gateway.app)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(UPLOAD)
+        async with asyncio.timeout(30):
+            assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"  # its body is being read
+            gateway.service.ending.set()
+            server.should_exit = True
+            answer = await reader.read()
+            await serving
+        writer.close()
+    head, body = answer.split(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert json.loads(body)["detail"].startswith("the gateway is just stopping")
+    assert "Exception in ASGI application" not in caplog.text
+    counted = gateway.service.metrics.value(c.HTTP_REQUESTS, method="POST", route="/v1/messages/stream", status="5xx")
+    assert counted == 1

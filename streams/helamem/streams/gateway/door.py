@@ -5,6 +5,7 @@ It stands before the application, so nothing of a request is read before its sen
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import re
@@ -17,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from helamem.schemas.errors import HelamemError
 from helamem.streams.gateway.callers import SCOPE, Caller
-from helamem.streams.gateway.problems import Problem, failed, problem_of
+from helamem.streams.gateway.problems import Problem, away, failed, problem_of
 from helamem.streams.gateway.rights import NEEDED
 from helamem.streams.gateway.service import Service
 from helamem.streams.metrics import catalogue as c
@@ -86,6 +87,12 @@ class _Visit:
         try:
             self._let_in(Headers(scope=self._scope))
             await self._app(self._scope, counting, noting)
+        except asyncio.CancelledError:
+            if self._status or not self._service.ending.is_set():
+                raise
+            # The gateway stops and has waited for long enough: the server would answer, and log, that something failed.
+            stopping = away("the gateway is just stopping; send it again to the one that follows")
+            await stopping.response()(self._scope, receive, noting)
         except Exception as error:  # noqa: BLE001 - whatever it is, whoever asked is told something
             problem = _problem(error)
             if not self._status:
