@@ -16,7 +16,7 @@ from qdrant_client import AsyncQdrantClient
 from helamem.processors.coactivation.processor import CoActivation
 from helamem.processors.consolidation.processor import GROUP as CONSOLIDATION
 from helamem.processors.digest import Digest, digest
-from helamem.processors.embedder.choose import choose_embedder, is_recorded
+from helamem.processors.embedder.choose import choose_embedder, full_name, is_recorded
 from helamem.processors.embedder.port import Embedder
 from helamem.processors.encoding.processor import GROUP as ENCODING
 from helamem.processors.encoding.processor import Encoding
@@ -108,7 +108,7 @@ async def build_beside(
         raise BadInput("the log has no settings yet, so there is nothing to build from")
     if switch:
         await _refuse_work(log, live, at_work)
-    anew = re_embed or embedded_instead(encoded)
+    anew = full_name(re_embed) if re_embed else embedded_instead(encoded)
     name = anew or settings.encoding.embedder
     if anew is not None or not is_recorded(name):
         embedder = embedder or choose_embedder(name)

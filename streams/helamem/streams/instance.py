@@ -17,10 +17,11 @@ from helamem.processors.consolidation.distiller import Distiller, HubsWait
 from helamem.processors.consolidation.processor import GROUP as CONSOLIDATION
 from helamem.processors.consolidation.processor import Consolidation
 from helamem.processors.embedder.absent import AbsentEmbedder
-from helamem.processors.embedder.choose import choose_embedder, is_recorded
+from helamem.processors.embedder.choose import choose_embedder, full_name, is_recorded
 from helamem.processors.embedder.port import Embedder
 from helamem.processors.encoding.processor import GROUP as ENCODING
 from helamem.processors.encoding.processor import Encoding
+from helamem.processors.encoding.state import embedded_by
 from helamem.processors.port import Processor
 from helamem.processors.store.checkpoints import CheckpointFiles
 from helamem.processors.store.edge import EdgeStore
@@ -141,6 +142,8 @@ class Instance:
             log = await _open_log(home, clock)
             stack.push_async_callback(log.close)
             log, keys = _sealing(home, log)
+            if settings is not None:
+                settings = embedded_by(settings, full_name(settings.encoding.embedder))
             in_force = await _agree(log, home, settings, clock)
             if home.sealed_tenants:
                 check_embedder(f"the home {path}", in_force.encoding.embedder)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypedDict, Type
 from msgspec import structs
 
 from helamem.processors.coactivation.processor import CoActivation
-from helamem.processors.embedder.choose import choose_embedder, is_recorded
+from helamem.processors.embedder.choose import choose_embedder, full_name, is_recorded
 from helamem.processors.embedder.port import Embedder
 from helamem.processors.encoding.processor import Encoding
 from helamem.processors.encoding.state import embedded_by
@@ -217,6 +217,7 @@ async def _replay(
         place = f"the log of {of}" if isinstance(of, Path) else of
         raise BadInput(f"{place} is empty; there is nothing to replay")
     if re_embed is not None:
+        re_embed = full_name(re_embed)
         settings = embedded_by(settings, re_embed)
     if since is not None:
         _check_continues(into, part, await moment(log, since), since)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -20,7 +21,8 @@ ENCODER = Path(__file__).parents[1] / "embedder" / "tiny_onnx"
 def test_a_score_is_the_logit_of_the_pair() -> None:
     """The text is the second of the pair: what the query says adds nothing."""
     reranker = choose_reranker(f"onnx:{TINY}")
-    assert reranker.name == f"onnx:{TINY}"
+    assert re.fullmatch(rf"onnx:{re.escape(str(TINY))}@[0-9a-f]{{12}}", reranker.name)
+    assert choose_reranker(reranker.name).name == reranker.name
     scores = reranker.score("bread bread", ["Rye bread", "a boat", "", "unknown"])
     assert scores.dtype == np.float32
     np.testing.assert_array_equal(scores, [3, -1, 0, 0])
@@ -39,6 +41,13 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / "model" / name).unlink()
     with pytest.raises(ConfigurationError, match=f"the reranker onnx:.* needs the file {name} in that folder; put"):
         choose_reranker(f"onnx:{tmp_path / 'model'}")
+
+
+def test_another_model_in_the_folder_is_not_the_one_named(tmp_path: Path) -> None:
+    name = choose_reranker(f"onnx:{TINY}").name
+    shutil.copytree(ENCODER, tmp_path / "model")
+    with pytest.raises(ConfigurationError, match=r"holds another model than the reranker onnx:.* there, onnx:[^,]*$"):
+        choose_reranker(f"onnx:{tmp_path / 'model'}@{name[-12:]}")
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json"])

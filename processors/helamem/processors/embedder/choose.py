@@ -24,12 +24,22 @@ def is_recorded(name: str) -> bool:
     return name.startswith("openai:")
 
 
+def full_name(name: str) -> str:
+    """Return how the embedder called so calls itself, which says which model it is, not only where.
+
+    Raises:
+        ConfigurationError: What it needs is not there, or is another one than the name says.
+    """
+    kind, _, model = name.partition(":")
+    return OnnxEmbedder.full_name(model) if kind == "onnx" and model else name
+
+
 def choose_embedder(name: str, environment: Mapping[str, str] = os.environ) -> Embedder:
     """Return the embedder called `kind:model`, as `Embedder.name` says it.
 
     Args:
-        name: `wordllama:l2_supercat_256`, `onnx:DIR`, `sentence-transformers:MODEL`, `model2vec:MODEL` or
-            `openai:MODEL`.
+        name: `wordllama:l2_supercat_256`, `onnx:DIR` (or `onnx:DIR@DIGEST`: that very model),
+            `sentence-transformers:MODEL`, `model2vec:MODEL` or `openai:MODEL`.
         environment: Where a remote service's address and key are looked up: `HELAMEM_OPENAI_BASE_URL`,
             `HELAMEM_OPENAI_API_KEY`, `HELAMEM_OPENAI_DIMENSION`.
 

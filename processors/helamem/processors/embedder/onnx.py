@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helamem.processors.embedder.port import unit_rows
-from helamem.processors.onnx_folder import OnnxFolder
+from helamem.processors.onnx_folder import OnnxFolder, full_name
 from helamem.schemas.errors import ConfigurationError
 
 MOST_TOKENS = 256
 """Of a text; the rest is not looked at. It is what all-MiniLM-L6-v2 was made for."""
+_WHAT = "embedder", "sentence-transformers model"
 
 
 class OnnxEmbedder:
@@ -29,7 +30,7 @@ class OnnxEmbedder:
 
     def __init__(self, folder: str) -> None:
         try:
-            self._model = OnnxFolder(folder, "embedder", "sentence-transformers model", MOST_TOKENS)
+            self._model = OnnxFolder(folder, *_WHAT, MOST_TOKENS)
             self.dimension = self._tokens("a").shape[1]
         except ConfigurationError:
             raise
@@ -39,7 +40,7 @@ class OnnxEmbedder:
                 f"the folder {folder} holds no sentence encoder that ONNX can run ({type(error).__name__}); it takes "
                 "input_ids and gives one vector per token"
             ) from error
-        self.name = f"onnx:{folder}"
+        self.name = self._model.name
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return one unit vector per text, shape (n, dimension)."""
@@ -48,6 +49,15 @@ class OnnxEmbedder:
             if len(tokens := self._tokens(text)):
                 vectors[place] = tokens.mean(axis=0)
         return unit_rows(vectors)
+
+    @staticmethod
+    def full_name(folder: str) -> str:
+        """Return the name that the embedder of a folder has, for which no package is needed.
+
+        Raises:
+            ConfigurationError: The files are not there, or they are others than the digest behind `folder` says.
+        """
+        return full_name(folder, *_WHAT)
 
     def _tokens(self, text: str) -> NDArray[np.float32]:
         """Return one vector per token, shape (tokens, dimension)."""

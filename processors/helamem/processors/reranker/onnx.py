@@ -36,7 +36,7 @@ class OnnxReranker:
                 f"the folder {folder} holds no cross-encoder that ONNX can run ({type(error).__name__}); it takes "
                 f"input_ids of a pair, up to {MOST_TOKENS}, and gives one number"
             ) from error
-        self.name = f"onnx:{folder}"
+        self.name = self._model.name
 
     def score(self, query: str, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the logit of each text with the query, shape (n,)."""

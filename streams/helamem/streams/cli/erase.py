@@ -145,7 +145,8 @@ async def _in_the_fleet(space: str, subject: str, *, dry_run: bool) -> _InFleet:
 
     config = load_config()
     sealing = fleet_sealing(config)
-    async with kafka_history() as history, all_builds(config, choose_embedder(config.embedder)) as builds:
+    embedder = choose_embedder(config.embedder)
+    async with kafka_history() as history, all_builds(config, embedder) as builds:
         logs = await history.look()
         log = sealing.sealing(logs.in_use)
         live = next(one.store for one in builds if one.in_use)
@@ -155,7 +156,7 @@ async def _in_the_fleet(space: str, subject: str, *, dry_run: bool) -> _InFleet:
             sealing.keys,
             space=space,
             subject=subject,
-            embedder=config.embedder,
+            embedder=embedder.name,
             caught_up=lambda: caught_up(log, live),
             dry_run=dry_run,
         )

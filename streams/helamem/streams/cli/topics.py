@@ -181,9 +181,10 @@ async def _govern(config: Config) -> bool:
 
 
 def _defaults(config: Config) -> Settings:
+    from helamem.processors.embedder.choose import full_name  # noqa: PLC0415 - it imports arrays
     from helamem.schemas.settings import EncodingSettings, Settings  # noqa: PLC0415 - only needed here
 
-    return Settings(encoding=EncodingSettings(embedder=config.embedder))
+    return Settings(encoding=EncodingSettings(embedder=full_name(config.embedder)))
 
 
 def _show(config: Config, states: list[TopicState], more: dict[str, Any], *, as_json: bool) -> None:

@@ -112,10 +112,10 @@ async def opened(
         settings = await settings_in_force(log, await store.load_checkpoints(ENCODING))
         if settings is None:
             raise ConfigurationError("the log has no settings yet; run: helamem topics apply")
-        if settings.encoding.embedder != config.embedder:
+        if settings.encoding.embedder != embedder.name:
             raise ConfigurationError(
                 f"the log is embedded by {settings.encoding.embedder}, and this worker is configured for "
-                f"{config.embedder}; set HELAMEM_EMBEDDER to what the log says"
+                f"{embedder.name}; set HELAMEM_EMBEDDER to what the log says"
             )
         await _refuse_older_generation(log, store)
         erased = Erased()
