@@ -110,6 +110,19 @@ async def test_openai_agents_recall_what_was_said_in_another_session(client: Asy
     assert ("user", "user", "monday") in [(hit.speaker, hit.role, hit.conversation) for hit in hits]
 
 
+async def test_what_is_asked_again_is_recalled_again(client: AsyncClient) -> None:
+    """In the same words and session: what was said in between is known."""
+    model = Scripted()
+    agent = Agent(name="Ada", model=model)
+    session = HelamemSession("thursday", client, "acme/again")
+    ask = defined(PROGRAMS[1])["ask"]
+    await ask(session, agent, "Where do I live?")
+    said = Message(space="acme/again", conversation="c", speaker="user", text="I live in a house in Bergen.")
+    assert (await client.append([said], searchable=True)).searchable
+    await ask(session, agent, "Where do I live?")
+    assert "I live in a house in Bergen." in (model.instructions[1] or "")
+
+
 async def test_a_session_keeps_its_own_turns(client: AsyncClient) -> None:
     """Those of another session that it is given; what is taken back from it stays in the memory."""
     session = HelamemSession("wednesday", client, "acme/turns", user="Mira", history=SQLiteSession("wednesday"))

@@ -62,6 +62,9 @@ class HelamemSession(SessionABC):
 
     async def add_items(self, items: list[TResponseInputItem]) -> None:
         """Add turns, and remember what users and agents said."""
+        said = _texts(items)
+        if any(kind == "user" for kind, _ in said):
+            self._known = ("", "")  # asked again in the same words, what is known may be more
         await self._memory.append(
             [
                 Message(
@@ -71,7 +74,7 @@ class HelamemSession(SessionABC):
                     text=text,
                     role="user" if kind == "user" else "agent",
                 )
-                for kind, text in _texts(items)
+                for kind, text in said
             ]
         )
         await self._history.add_items(items)
