@@ -24,7 +24,7 @@ from helamem.processors.recall.hits import Hit
 from helamem.processors.recall.recall import Recall
 from helamem.processors.reranker.port import Reranker
 from helamem.processors.store.port import EdgeRow, FactRecord, Turn
-from helamem.schemas.errors import BadInput, NotFound, Poison
+from helamem.schemas.errors import BadInput, Conflict, NotFound, Poison
 from helamem.schemas.events import (
     ConversationMessage,
     EventData,
@@ -337,22 +337,31 @@ class AsyncMemory:
             recall_id: From the recall.
             memory_ids: Ids of memories that it returned.
             space: Of the recall, where it is known: saves looking through the partitions of other spaces.
-            idempotency_key: The same again for the same space strengthens once.
+            idempotency_key: The same again for the same recall strengthens once.
 
         Raises:
             NotFound: There is no such recall in the log.
             BadInput: It did not return these memories.
+            Conflict: The key was used to say of this recall that others were useful.
         """
-        recalled = await self._find_recall(recall_id, space)
+        recalled, reinforced = await self._find_recall(recall_id, space)
         assert isinstance(recalled.data, MemoryRecalled)
         returned = {result.id for result in recalled.data.results if result.kind == "memory"}
         if foreign := [id_ for id_ in memory_ids if id_ not in returned]:
             raise BadInput(f"the recall {recall_id} did not return the memory {foreign[0]}; name memories that it did")
         data = MemoryReinforced(recall_id=recall_id, memory_ids=tuple(memory_ids))
+        id_ = derived_id("reinforced", recalled.space, recall_id, idempotency_key) if idempotency_key else None
+        if id_ in reinforced:
+            if set(reinforced[id_].memory_ids) != set(memory_ids):
+                raise Conflict(
+                    f"the idempotency key was used for other memories of the recall {recall_id}; give what is new a "
+                    "key of its own"
+                )
+            return
         with self._sending(RECALLS.name, {recalled.space}, cause=recalled.traceparent) as traceparent:
             event = self._event(recalled.space, recalled.time_ms, data, traceparent)
-            if idempotency_key is not None:
-                event = msgspec.structs.replace(event, id=derived_id("reinforced", recalled.space, idempotency_key))
+            if id_ is not None:
+                event = msgspec.structs.replace(event, id=id_)
             await self.instance.log.append([record_of(event)])
 
     async def facts(self, space: str | None = None) -> list[FactRecord]:
@@ -509,9 +518,10 @@ class AsyncMemory:
             for partition, checkpoint in (await self.instance.store.load_checkpoints(group)).items()
         }
 
-    async def _find_recall(self, recall_id: str, space: str | None) -> Event:
-        """Return the recall event, looking from the end of the log backwards."""
+    async def _find_recall(self, recall_id: str, space: str | None) -> tuple[Event, dict[str | None, MemoryReinforced]]:
+        """Return the recall event and what reinforced it by id, looking from the end of the log backwards."""
         marker = marker_of(recall_id)
+        reinforced: dict[str | None, MemoryReinforced] = {}
         log = self.instance.log
         for partition, last in (await log.end_offsets(await log.partitions(RECALLS.name))).items():
             for end in range(last, 0, -_PAGE):
@@ -523,5 +533,7 @@ class AsyncMemory:
                         except Poison:
                             continue
                         if event.id == recall_id and isinstance(event.data, MemoryRecalled):
-                            return event
+                            return event, reinforced
+                        if isinstance(event.data, MemoryReinforced) and event.data.recall_id == recall_id:
+                            reinforced[event.id] = event.data  # of two with an id the first counts, which comes last
         raise NotFound(f"the log holds no recall {recall_id}; recall first, and not with --no-emit")

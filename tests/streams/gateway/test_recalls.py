@@ -67,6 +67,24 @@ async def test_what_is_reinforced_is_linked(gateway: Gateway) -> None:
     assert abs(first["weight"] - second["weight"] - eta.eta_reinforced) < 1e-6
 
 
+async def test_a_key_that_reinforced_others_is_a_conflict(gateway: Gateway) -> None:
+    """Nothing is appended and nothing is called reinforced; a retry appends nothing, and another recall is another."""
+    ids = await gateway.remember(*TEXTS)
+    recalls = [(await gateway.post(f"{SPACE}/recall", {"query": "Bergen"})).json()["recall_id"] for _ in range(2)]
+    key = {"Idempotency-Key": "k"}
+    first = {"recall_id": recalls[0], "memory_ids": ids[:2]}
+    assert (await gateway.post(f"{SPACE}/reinforce", first, headers=key)).status_code == 200
+    before = await gateway.records(RECALLS.name)
+    assert (await gateway.post(f"{SPACE}/reinforce", first, headers=key)).json()["reinforced"] == ids[:2]
+    answer = await gateway.post(f"{SPACE}/reinforce", {**first, "memory_ids": ids[1:]}, headers=key)
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:helamem:problem:conflict")
+    assert "a key of its own" in answer.json()["detail"]
+    assert await gateway.records(RECALLS.name) == before
+    second = {"recall_id": recalls[1], "memory_ids": ids[1:]}
+    assert (await gateway.post(f"{SPACE}/reinforce", second, headers=key)).json()["reinforced"] == ids[1:]
+    assert await gateway.records(RECALLS.name) == before + 1
+
+
 async def test_what_is_not_there_is_404(gateway: Gateway) -> None:
     """A recall, a memory and a space that nobody knows; what a recall did not return is the caller's mistake."""
     (id_,) = await gateway.remember(TEXTS[0])
