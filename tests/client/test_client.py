@@ -155,8 +155,11 @@ def test_errors_carry_what_the_gateway_says(address: str) -> None:
             memory.memory("acme/errors", "../../x")
         with pytest.raises(BadInput, match="surrogate"):
             memory.recall("acme/errors", "\ud800")
-        with pytest.raises(BadInput, match="an idempotency key has 1 to 200 characters"):
-            memory.append([], idempotency_key="")
+        for key in ("", " ", "Tür", "a\nb", "a ", "k" * 201):
+            with pytest.raises(BadInput, match="an idempotency key has 1 to 200 letters"):
+                memory.append([said("acme/errors")], idempotency_key=key)
+            with pytest.raises(BadInput, match="an idempotency key has 1 to 200 letters"):
+                memory.reinforce(NOBODY, [NOBODY], space="acme/errors", idempotency_key=key)
 
 
 def test_nobody_at_the_address_is_one_sentence() -> None:

@@ -36,6 +36,8 @@ MOST_MESSAGES = 1000
 MOST_BYTES = 4 * 2**20
 """Of one request, roughly; a gateway takes twice as much."""
 _LONGEST_KEY = 200
+_KEY = re.compile(f"[!-~]([ -~]{{0,{_LONGEST_KEY - 2}}}[!-~])?")
+"""Printable, and with no space around it, which a header loses."""
 _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 T = TypeVar("T")
 
@@ -93,9 +95,7 @@ def append(
         Conflict: Its id is that of another message, which says something else; likewise.
         RetryLater: The gateway cannot be reached, or cannot write now.
     """
-    if idempotency_key is not None and not 0 < len(idempotency_key) <= _LONGEST_KEY:
-        raise BadInput(f"an idempotency key has 1 to {_LONGEST_KEY} characters, not {len(idempotency_key)}")
-    key = idempotency_key or str(uuid.uuid4())
+    key = _key(idempotency_key)
     done: dict[int, Appended] = {}
     in_time = True if searchable else None
     calls = [
@@ -205,11 +205,12 @@ def reinforce(
 
     Raises:
         NotFound: There is no such recall in the space.
-        BadInput: It did not return these memories.
+        BadInput: It did not return these memories, or the key cannot stand in a header.
+        Conflict: The key was used to say that other memories of the recall were useful.
         RetryLater: The gateway cannot be reached, or cannot write now.
     """
     body = {"recall_id": recall_id, "memory_ids": list(memory_ids)}
-    key = idempotency_key or str(uuid.uuid4())
+    key = _key(idempotency_key)
     answer: Reinforced = yield _post(
         f"{_path(space)}/reinforce", body, Reinforced, headers={"Idempotency-Key": key}, safe=True
     )
@@ -335,6 +336,18 @@ def _said(message: Message) -> bytes:
     if message.data_subjects:
         said["data_subjects"] = list(message.data_subjects)
     return _json(said)
+
+
+def _key(given: str | None) -> str:
+    """Return an idempotency key as it may stand in a header, or one made up."""
+    if given is None:
+        return str(uuid.uuid4())
+    if not _KEY.fullmatch(given):
+        raise BadInput(
+            f"an idempotency key has 1 to {_LONGEST_KEY} letters, digits and signs of ASCII, and this one does not; "
+            "give such a one, or none"
+        )
+    return given
 
 
 def _batch(space: str, bodies: Sequence[bytes], key: str, *, wait: bool) -> Call[BatchAppended]:
