@@ -27,11 +27,10 @@ from helamem.processors.recall.ranking import RankingParameters
 from helamem.processors.recall.recall import Recall
 from helamem.processors.store.port import MemoryStore, Vector
 from helamem.schemas.events import RecalledResult, RecallSettings
-from helamem.schemas.ids import memory_id
 from helamem.schemas.settings import HebbianSettings
 from helamem.streams.async_memory import AsyncMemory
 from helamem.streams.evaluate.homes import evaluation_home
-from helamem.streams.evaluate.locomo import answered_by, ingest
+from helamem.streams.evaluate.locomo import answered_by, ingest, share_of_evidence, use
 from helamem.streams.evaluate.paper import PaperMemory, PaperSettings
 from helamem.streams.evaluate.statistics import mean, paired_interval
 from helamem.streams.ingest.locomo import Question, Sample
@@ -128,14 +127,6 @@ async def evaluate_ablations(
     }
 
 
-async def use(memory: AsyncMemory, sample: Sample, question: Question, k: int) -> None:
-    """Recall as an agent does, and reinforce the evidence that was found."""
-    recalled = await memory.recall(sample.space, question.text, k=k, as_of=sample.end_ms)
-    wanted = {memory_id(sample.space, message_id) for message_id in question.evidence}
-    if found := [hit.result.id for hit in recalled.hits if hit.result.id in wanted]:
-        await memory.reinforce(recalled.recall_id, found, space=sample.space)
-
-
 async def _asking(
     name: str, memory: AsyncMemory, questions: Sequence[tuple[Sample, Question]], wanted: RecallSettings
 ) -> Ask:
@@ -219,14 +210,13 @@ async def _hits(store: MemoryStore, space: str, ids: Sequence[str]) -> list[Hit]
 
 
 def _found(hits: Sequence[Hit], sample: Sample, question: Question, k: int) -> Found:
-    wanted = {memory_id(sample.space, message_id) for message_id in question.evidence}
     ids = [hit.result.id for hit in hits if hit.turn is not None]
     context = context_of(hits, BUDGET)
     shown = {id_ for hit in context.hits for id_ in ((hit.result.id,) if hit.fact is None else hit.fact.evidence)}
     return Found(
-        first=len(wanted.intersection(ids[:k])) / len(wanted),
-        returned=len(wanted.intersection(ids)) / len(wanted),
-        shown=len(wanted & shown) / len(wanted),
+        first=share_of_evidence(ids[:k], sample, question),
+        returned=share_of_evidence(ids, sample, question),
+        shown=share_of_evidence(shown, sample, question),
         tokens=context.tokens,
     )
 

@@ -16,11 +16,9 @@ from msgspec import Struct, structs
 
 from helamem.processors.embedder.port import Embedder
 from helamem.schemas.events import RecallSettings
-from helamem.schemas.ids import memory_id
 from helamem.streams.async_memory import AsyncMemory
-from helamem.streams.evaluate.ablations import use
 from helamem.streams.evaluate.homes import evaluation_home
-from helamem.streams.evaluate.locomo import answered_by, ingest
+from helamem.streams.evaluate.locomo import answered_by, ingest, share_of_evidence, use
 from helamem.streams.evaluate.statistics import mean, paired_interval
 from helamem.streams.ingest.locomo import Question, Sample
 
@@ -87,9 +85,8 @@ async def _ask(memory: AsyncMemory, questions: Asked, k: int) -> _Shares:
     for sample, question in questions:
         recalled = await memory.recall(sample.space, question.text, k=k, as_of=sample.end_ms, record=False)
         ids = [hit.result.id for hit in recalled.hits if hit.turn is not None]
-        wanted = {memory_id(sample.space, message_id) for message_id in question.evidence}
-        first.append(len(wanted.intersection(ids[:k])) / len(wanted))
-        returned.append(len(wanted.intersection(ids)) / len(wanted))
+        first.append(share_of_evidence(ids[:k], sample, question))
+        returned.append(share_of_evidence(ids, sample, question))
     return _Shares(first, returned)
 
 

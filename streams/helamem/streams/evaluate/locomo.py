@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +24,7 @@ from helamem.processors.reranker.port import Reranker
 from helamem.schemas.errors import BadInput
 from helamem.schemas.events import RecallSettings
 from helamem.schemas.ids import memory_id
-from helamem.streams.async_memory import AsyncMemory
+from helamem.streams.async_memory import AsyncMemory, Recalled
 from helamem.streams.evaluate.homes import evaluation_home
 from helamem.streams.evaluate.statistics import mean, paired_interval, percentile
 from helamem.streams.ingest.formats import read_file
@@ -129,6 +129,18 @@ def answered_by(path: Path) -> list[tuple[Sample, Question]]:
     return questions
 
 
+def share_of_evidence(ids: Iterable[str], sample: Sample, question: Question) -> float:
+    """Return how much of a question's evidence is among some ids of memories, from 0 to 1."""
+    wanted = _evidence(sample, question)
+    return len(wanted.intersection(ids)) / len(wanted)
+
+
+async def use(memory: AsyncMemory, sample: Sample, question: Question, k: int) -> None:
+    """Recall as an agent does, and reinforce the evidence that was found."""
+    recalled = await memory.recall(sample.space, question.text, k=k, as_of=sample.end_ms)
+    await _reinforce(memory, recalled, sample, question)
+
+
 async def ingest(memory: AsyncMemory, path: Path) -> dict[str, float]:
     """Put the conversations of a file into a home, and return how many turns that were and how fast it was."""
     records = [one.record for one in read_file(path, "locomo", None) if isinstance(one, Incoming)]
@@ -143,14 +155,21 @@ async def _ask(memory: AsyncMemory, sample: Sample, question: Question, k: int, 
     started = time.perf_counter()
     recalled = await memory.recall(sample.space, question.text, k=k, as_of=sample.end_ms, record=learning != "off")
     milliseconds = (time.perf_counter() - started) * 1000
+    if learning == "reinforced":
+        await _reinforce(memory, recalled, sample, question)
     if learning != "off":
-        if learning == "reinforced":
-            wanted = {memory_id(sample.space, message_id) for message_id in question.evidence}
-            found = [hit.result.id for hit in recalled.hits if hit.result.id in wanted]
-            if found:
-                await memory.reinforce(recalled.recall_id, found, space=sample.space)
         await memory.process()
     return _asked(recalled.hits, sample, question, k, milliseconds)
+
+
+async def _reinforce(memory: AsyncMemory, recalled: Recalled, sample: Sample, question: Question) -> None:
+    wanted = _evidence(sample, question)
+    if found := [hit.result.id for hit in recalled.hits if hit.result.id in wanted]:
+        await memory.reinforce(recalled.recall_id, found, space=sample.space)
+
+
+def _evidence(sample: Sample, question: Question) -> set[str]:
+    return {memory_id(sample.space, message_id) for message_id in question.evidence}
 
 
 async def _ask_base(base: Recall, sample: Sample, question: Question, k: int) -> Asked:
@@ -163,10 +182,9 @@ async def _ask_base(base: Recall, sample: Sample, question: Question, k: int) ->
 
 def _asked(hits: Sequence[Hit], sample: Sample, question: Question, k: int, milliseconds: float) -> Asked:
     results = [hit for hit in hits if hit.turn is not None][:k]
-    wanted = {memory_id(sample.space, message_id) for message_id in question.evidence}
     return Asked(
         category=question.category,
-        share=len(wanted & {hit.result.id for hit in results}) / len(wanted),
+        share=share_of_evidence((hit.result.id for hit in results), sample, question),
         tokens=sum(llama_tokens(hit.text) for hit in results),
         milliseconds=milliseconds,
     )

@@ -77,23 +77,33 @@ class PairSet(Struct, frozen=True):
 
     def messages(self) -> list[Message]:
         """Return all that is said, in the order of time; each day is a conversation."""
-        said = [(f"first-{n}", one.first) for n, one in enumerate(self.pairs)]
-        said += [(f"second-{n}", one.second) for n, one in enumerate(self.pairs)]
-        said += [(f"only-{n}", one.only) for n, one in enumerate(self.others)]
         messages = []
-        for number, (message_id, one) in enumerate(sorted(said, key=lambda item: (item[1].day, item[0]))):
-            time = datetime(one.day.year, one.day.month, one.day.day, 12, tzinfo=UTC) + timedelta(seconds=number)
+        for number, (message_id, one) in enumerate(sorted(self._said(), key=lambda item: (item[1].day, item[0]))):
             messages.append(
                 Message(
                     space=SPACE,
                     conversation=one.day.isoformat(),
                     speaker=one.speaker,
                     text=one.text,
-                    time=time,
+                    time=_noon(one.day) + timedelta(seconds=number),
                     message_id=message_id,
                 )
             )
         return messages
+
+    @property
+    def asked_ms(self) -> int:
+        """As of when all is asked: the noon after the last day."""
+        return to_ms(_noon(max(one.day for _, one in self._said())) + timedelta(days=1))
+
+    def _said(self) -> list[tuple[str, Said]]:
+        said = [(f"first-{n}", one.first) for n, one in enumerate(self.pairs)]
+        said += [(f"second-{n}", one.second) for n, one in enumerate(self.pairs)]
+        return said + [(f"only-{n}", one.only) for n, one in enumerate(self.others)]
+
+
+def _noon(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
 
 
 class Ranks(Struct, frozen=True, kw_only=True):
@@ -168,12 +178,8 @@ async def evaluate_pairs(
     return {"k": k, "rounds": rounds, "pairs": len(found.pairs), "others": len(found.others), "rules": rules}
 
 
-def _now_ms(found: PairSet) -> int:
-    return to_ms(found.messages()[-1].time or datetime.now(UTC)) + 86_400_000
-
-
 async def _use(memory: AsyncMemory, found: PairSet, k: int) -> None:
-    now_ms = _now_ms(found)
+    now_ms = found.asked_ms
     for number, pair in enumerate(found.pairs):
         recalled = await memory.recall(SPACE, pair.together, k=k, as_of=now_ms)
         wanted = {_id("first", number), _id("second", number)}
@@ -184,7 +190,7 @@ async def _use(memory: AsyncMemory, found: PairSet, k: int) -> None:
 
 
 async def _ask(memory: AsyncMemory, found: PairSet, k: int) -> Ranks:
-    now_ms = _now_ms(found)
+    now_ms = found.asked_ms
 
     async def among_the_first(question: str) -> list[str]:
         hits = (await memory.recall(SPACE, question, k=k, as_of=now_ms, record=False)).hits
@@ -202,7 +208,7 @@ async def _by_the_paper(memory: AsyncMemory, found: PairSet, k: int, rounds: int
     turns = sorted([turn async for turn in store.scan_turns(SPACE)], key=lambda turn: (turn.time_ms, turn.id))
     vectors = embedder.embed([spoken(turn.speaker, turn.text) for turn in turns])
     paper = PaperMemory(turns, vectors, PaperSettings(tau_days=inf))
-    now_ms = _now_ms(found)
+    now_ms = found.asked_ms
 
     def recalled(question: str) -> list[str]:
         return paper.recall(question, np.asarray(embedder.embed([question])[0]), now_ms, k, 5)
