@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from msgspec import UNSET
 
@@ -57,6 +57,14 @@ class Erased:
     def closed(self, space: str, sealed: Sealed) -> bool:
         """Return whether one of the keys that sealed words of a space was destroyed."""
         return any((space, one.key) in self.keys for one in sealed.keys)
+
+
+class Words(NamedTuple):
+    """The words of an event as far as somebody can read them who has the log before them."""
+
+    text: str | None
+    """None where they are erased, or sealed by keys that are elsewhere."""
+    erased: bool
 
 
 class Unsealer(Protocol):

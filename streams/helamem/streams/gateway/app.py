@@ -15,6 +15,7 @@ from helamem.streams.gateway.routes import (
     events,
     facts,
     health,
+    history,
     lineage,
     memories,
     messages,
@@ -24,7 +25,7 @@ from helamem.streams.gateway.routes import (
 )
 from helamem.streams.gateway.service import Service
 
-_SUBJECTS = (messages, recalls, spaces, memories, facts, lineage, events, erasure, health, owner)
+_SUBJECTS = (messages, recalls, spaces, memories, facts, lineage, history, events, erasure, health, owner)
 
 
 def build_app(service: Service) -> ASGIApp:

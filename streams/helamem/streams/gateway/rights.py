@@ -30,6 +30,7 @@ NEEDED: dict[tuple[str, str], Right | None] = {
     ("GET", f"{_SPACE}/why/{{id}}"): "audit",
     ("GET", f"{_SPACE}/trace/{{event_id}}"): "audit",
     ("GET", f"{_SPACE}/diff"): "audit",
+    ("GET", f"{_SPACE}/history"): "audit",
     ("GET", f"{_SPACE}/events"): "audit",
     ("POST", f"{_SPACE}/erase"): "erase",
 }

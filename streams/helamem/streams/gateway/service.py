@@ -14,6 +14,7 @@ from helamem.streams.async_memory import AsyncMemory
 from helamem.streams.gateway.held import Held
 from helamem.streams.gateway.keys import Keys
 from helamem.streams.gateway.served import new_token
+from helamem.streams.gateway.walks import Walks
 from helamem.streams.metrics.registry import Metrics
 from helamem.streams.metrics.server import Health
 
@@ -46,6 +47,8 @@ class Service:
         """Shown by the owner of the home."""
         self.ending = asyncio.Event()
         """Set when the gateway stops: what would go on for ever ends."""
+        self.walks = Walks()
+        """Through histories, from page to page."""
         self._streams = 0
         self._rebuilding = asyncio.Lock()
 

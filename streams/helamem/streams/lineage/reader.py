@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from helamem.processors.coactivation.processor import GROUP as CO_ACTIVATION
 from helamem.processors.consolidation.processor import GROUP as CONSOLIDATION
 from helamem.processors.encoding.processor import GROUP as ENCODING
-from helamem.processors.encoding.unsealing import Erased, Unsealer, words_of
+from helamem.processors.encoding.unsealing import Erased, Unsealer, Words, words_of
 from helamem.processors.port import Delivery
 from helamem.schemas.errors import BadInput, ConfigurationError, Poison
-from helamem.schemas.events import ConversationMessage, KnowledgeDistilled, MemoryRecalled
+from helamem.schemas.events import ConversationMessage, KnowledgeDistilled, MemoryRecalled, Wordy
 from helamem.schemas.ids import memory_id
 from helamem.schemas.records import Position, Record, TopicPartition, base_name_of, generation_of
 from helamem.schemas.settings import Settings
@@ -153,14 +153,41 @@ class LogReader:
 
         What it takes depends on the ids that the whole partition has seen.
         """
-        count = len(await self._log.partitions(RECALLS.name))
-        for partition in await self._partitions(RECALLS, space):
-            generation = generation_of(partition.topic)
-            async for record in self._records(partition):
-                event = None if self.is_put_aside(partition, record.offset) else _event(record, RECALLS, count)
-                if event is not None:
-                    position = Position(generation, record.offset)
-                    yield record, Delivery(position=position, event=event, value=record.value)
+        async for record, delivery in self.records(await self.place(RECALLS, space), RECALLS):
+            if delivery is not None:
+                yield record, delivery
+
+    async def place(self, topic: TopicSpec, space: str) -> TopicPartition:
+        """Return the partition of a topic in which a space stands."""
+        (partition,) = await self._partitions(topic, space)
+        return partition
+
+    def end_of(self, partition: TopicPartition) -> int:
+        """Return the offset up to which a partition is read."""
+        return self._ends[partition]
+
+    async def records(
+        self, partition: TopicPartition, topic: TopicSpec, begin: int = 0, end: int | None = None, *, key: bytes = b""
+    ) -> AsyncGenerator[tuple[Record, Delivery | None]]:
+        """Yield every record of a partition, with what the topic's processor takes of it: None where that is nothing.
+
+        Args:
+            partition: The partition.
+            topic: Its topic.
+            begin: The first offset.
+            end: The first one that is not yielded any more; None is where the log ended.
+            key: Where it is not empty, of records of other spaces nothing is taken.
+        """
+        count, generation = len(await self._log.partitions(topic.name)), generation_of(partition.topic)
+        async for record in self._records(partition, begin, end):
+            event = None
+            if (not key or record.key == key) and not self.is_put_aside(partition, record.offset):
+                event = _event(record, topic, count)
+            if event is None:
+                yield record, None
+            else:
+                position = Position(generation, record.offset)
+                yield record, Delivery(position=position, event=event, value=record.value)
 
     def found(self, event: Event, record: Record) -> Found:
         """Return an event with its place, and with its words as far as they can be read."""
@@ -170,10 +197,11 @@ class LogReader:
             record.offset,
             record.append_time_ms,
             hashlib.sha256(record.value).hexdigest(),
-            self._words(event),
+            _shown(event, self.words(event)),
         )
 
-    def _words(self, event: Event) -> str:
+    def words(self, event: Event) -> Words:
+        """Return what was said, asked or distilled, as far as it can be read."""
         match event.data:
             case ConversationMessage(message_id=message_id):
                 thing = memory_id(event.space, message_id)
@@ -182,14 +210,14 @@ class LogReader:
             case MemoryRecalled():
                 thing = ""
             case _:
-                return ""
+                return Words("", erased=False)
         if self.erased.has(event.space, thing):
-            return ERASED
+            return Words(None, erased=True)
         try:
             words = self._unsealer.open(event)
         except (ConfigurationError, Poison):  # the keys are elsewhere: where it came from can be told all the same
-            return words_of(event.data)
-        return ERASED if words is None else words
+            return Words(None, erased=False)
+        return Words(words, erased=words is None)
 
     def is_put_aside(self, partition: TopicPartition, offset: int) -> bool:
         """Return whether the processor of this topic put the record aside: where it stands it has no effect."""
@@ -200,9 +228,12 @@ class LogReader:
         partitions = await self._log.partitions(topic.name)
         return partitions if space is None else [partitions[partition_of(space.encode(), len(partitions))]]
 
-    async def _records(self, partition: TopicPartition) -> AsyncIterator[Record]:
-        offset = (await self._log.begin_offsets([partition]))[partition]
-        while records := await self._log.read(partition, offset, end=self._ends[partition], limit=_PAGE):
+    async def _records(
+        self, partition: TopicPartition, begin: int = 0, end: int | None = None
+    ) -> AsyncIterator[Record]:
+        offset = max(begin, (await self._log.begin_offsets([partition]))[partition])
+        end = self._ends[partition] if end is None else end
+        while records := await self._log.read(partition, offset, end=end, limit=_PAGE):
             offset = records[-1].offset + 1
             for record in records:
                 yield record
@@ -217,3 +248,9 @@ def _event(record: Record, topic: TopicSpec | None, partitions: int) -> Event | 
     except Poison:
         return None
     return event if topic is None or isinstance(event.data, topic.events) else None
+
+
+def _shown(event: Event, words: Words) -> str:
+    if words.erased:
+        return ERASED
+    return words_of(event.data) if words.text is None and isinstance(event.data, Wordy) else words.text or ""

@@ -1,0 +1,34 @@
+"""`Walks`: walks through histories that may go on, so that pages which follow each other fold the log once."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from weakref import WeakKeyDictionary
+
+from helamem.streams.async_memory import AsyncMemory
+from helamem.streams.history import Walk
+
+KEPT = 4
+"""Walks that are kept, those that went on last; each holds the links of its space."""
+
+_Place = tuple[str, tuple[int, ...]]
+"""A space, and positions."""
+
+
+class Walks:
+    """Keeps walks under the place that they came to."""
+
+    def __init__(self) -> None:
+        # A walk knows what was erased when it began, so it ends with the memory that an erasure has closed.
+        self._kept: WeakKeyDictionary[AsyncMemory, OrderedDict[_Place, Walk]] = WeakKeyDictionary()
+
+    def take(self, memory: AsyncMemory, space: str, positions: list[int]) -> Walk | None:
+        """Return the walk that came to a place, which is whoever asks first's; None where there is none."""
+        return self._kept.get(memory, OrderedDict()).pop((space, tuple(positions)), None)
+
+    def keep(self, memory: AsyncMemory, space: str, walk: Walk) -> None:
+        """Keep a walk for whoever asks for what follows."""
+        kept = self._kept.setdefault(memory, OrderedDict())
+        kept[space, tuple(walk.positions)] = walk
+        if len(kept) > KEPT:
+            kept.popitem(last=False)
