@@ -14,6 +14,7 @@ settings.load_profile("helamem")
 
 _BROAD = (
     "client",
+    "console",
     "processors/store/test_edge.py",
     "streams/archive",
     "streams/cli",

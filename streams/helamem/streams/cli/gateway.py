@@ -90,6 +90,7 @@ async def _serve(home: Path, host: str, port: int, metrics: tuple[int | None, st
     from helamem.streams.gateway.app import build_app  # noqa: PLC0415 - it imports the engine and FastAPI
     from helamem.streams.gateway.held import Held  # noqa: PLC0415 - likewise
     from helamem.streams.gateway.keys import Keys  # noqa: PLC0415 - likewise
+    from helamem.streams.gateway.pages import pages  # noqa: PLC0415 - likewise
     from helamem.streams.gateway.served import announced  # noqa: PLC0415 - likewise
     from helamem.streams.gateway.server import (  # noqa: PLC0415 - likewise
         address_of,
@@ -139,9 +140,10 @@ async def _serve(home: Path, host: str, port: int, metrics: tuple[int | None, st
                 health.set_ready(ready=True)
                 measured.set_ready(True)
                 address = address_of(listener)
+                page = f"; the console is at {address}/" if pages() else ""
                 anybody = "" if keys.made() else "; there are no keys, so anybody on this machine may ask"
                 with announced(home, address, service.token):
-                    say(f"answering for {home} at {address}{anybody}; stop with Ctrl-C or SIGTERM")
+                    say(f"answering for {home} at {address}{page}{anybody}; stop with Ctrl-C or SIGTERM")
                     beating = asyncio.create_task(health.beat())
                     await server.serve(sockets=[listener])
                     beating.cancel()

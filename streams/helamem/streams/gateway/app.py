@@ -11,6 +11,7 @@ from helamem.streams.gateway import problems
 from helamem.streams.gateway.door import Door
 from helamem.streams.gateway.guarded import GuardedRoute
 from helamem.streams.gateway.routes import (
+    console,
     erasure,
     events,
     facts,
@@ -25,7 +26,7 @@ from helamem.streams.gateway.routes import (
 )
 from helamem.streams.gateway.service import Service
 
-_SUBJECTS = (messages, recalls, spaces, memories, facts, lineage, history, events, erasure, health, owner)
+_SUBJECTS = (messages, recalls, spaces, memories, facts, lineage, history, events, erasure, health, console, owner)
 
 
 def build_app(service: Service) -> ASGIApp:

@@ -10,7 +10,7 @@ import hmac
 import logging
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
@@ -20,6 +20,7 @@ from helamem.schemas.errors import HelamemError
 from helamem.streams.gateway.callers import SCOPE, Caller
 from helamem.streams.gateway.problems import Problem, away, failed, problem_of
 from helamem.streams.gateway.rights import NEEDED
+from helamem.streams.gateway.routes.console import ASSETS
 from helamem.streams.gateway.service import Service
 from helamem.streams.metrics import catalogue as c
 
@@ -27,7 +28,8 @@ MOST_BODY_BYTES = 8 * 2**20
 """Of a body that is read whole."""
 STREAMS = frozenset({"/v1/messages/stream"})
 """Paths whose bodies are read line by line and may be of any length."""
-_HEADERS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+_NOSNIFF = (b"x-content-type-options", b"nosniff")
+_NO_STORE = (b"cache-control", b"no-store")
 _OPEN = frozenset(path for (_, path), right in NEEDED.items() if right is None)
 _LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -74,7 +76,7 @@ class _Visit:
         async def noting(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self._status = message["status"]
-                message["headers"] = [*message.get("headers", []), *_HEADERS]
+                message["headers"] = _completed(message.get("headers", []))
             await send(message)
 
         async def counting() -> Message:
@@ -123,7 +125,7 @@ class _Visit:
         if self._service.open_door and not keys.made():
             _check_host(headers)
             return Caller(key=None)
-        if self._scope["path"] in _OPEN:
+        if self._scope["path"] in _OPEN or self._scope["path"].startswith(ASSETS):
             return Caller(key=None)
         key = keys.find(shown) if shown else None
         if key is None:
@@ -164,6 +166,12 @@ class _Visit:
                 "key": caller.key.id if isinstance(caller, Caller) and caller.key is not None else None,
             },
         )
+
+
+def _completed(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return an answer's headers with those that all answers have; only the console's files may be kept."""
+    found = [*headers, _NOSNIFF]
+    return found if any(name.lower() == _NO_STORE[0] for name, _ in found) else [*found, _NO_STORE]
 
 
 def _problem(error: Exception) -> Problem:

@@ -10,6 +10,8 @@ RIGHTS: tuple[Right, ...] = get_args(Right)
 _SPACE = "/v1/spaces/{tenant}/{name}"
 
 NEEDED: dict[tuple[str, str], Right | None] = {
+    ("GET", "/"): None,
+    ("GET", "/console/{asset:path}"): None,
     ("GET", "/live"): None,
     ("GET", "/ready"): None,
     ("GET", "/openapi.json"): None,
