@@ -39,6 +39,7 @@ $(STAMP): pyproject.toml requirements.lock hatch_build.py package-lock.json
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@test -f streams/helamem/streams/console/vendor/.lock || echo "npm's registry cannot be reached: helamem works without its console; for the console, make clean install once it can"
 	touch $(STAMP)
 
 lock: # renew requirements.lock, and deploy/requirements.lock for the image; needs uv

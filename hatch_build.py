@@ -29,11 +29,19 @@ _STAMP = ".lock"
 _WITHOUT = "HELAMEM_WITHOUT_CONSOLE"
 
 
+class NpmError(Exception):
+    """npm did not bring what the lock names."""
+
+
 class CustomBuildHook(BuildHookInterface[Any]):
     """Fills the folder `vendor` before a wheel, or an editable install, is made."""
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - the hook's shape
-        """Bring the files, unless those of this lock are there."""
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Bring the files, unless those of this lock are there.
+
+        What is installed for work on it (`pip install -e`) goes without them where they cannot be had: the console says
+        so, and all else works. A wheel that lacks them is none.
+        """
         root = Path(self.root)
         vendor = root / VENDOR
         if os.environ.get(_WITHOUT):
@@ -42,8 +50,14 @@ class CustomBuildHook(BuildHookInterface[Any]):
             return
         stamp = hashlib.sha256((root / "package-lock.json").read_bytes() + Path(__file__).read_bytes()).hexdigest()
         if not (vendor / _STAMP).is_file() or (vendor / _STAMP).read_text() != stamp:
-            with tempfile.TemporaryDirectory(prefix="helamem-console-") as folder:
-                _lay(_fetched(root, Path(folder)), vendor)
+            try:
+                with tempfile.TemporaryDirectory(prefix="helamem-console-") as folder:
+                    _lay(_fetched(root, Path(folder)), vendor)
+            except NpmError as error:
+                if version != "editable":
+                    raise SystemExit(str(error)) from None
+                self.app.display_warning(str(error))
+                return
             (vendor / _STAMP).write_text(stamp)
         build_data["artifacts"] += [f"{VENDOR.as_posix()}/*.js", f"{VENDOR.as_posix()}/{LICENCES}"]
 
@@ -65,7 +79,7 @@ def _fetched(root: Path, folder: Path) -> Path:
     )
     if done.returncode:
         assert isinstance(done.stdout, str)  # text=True
-        raise SystemExit(
+        raise NpmError(
             f"{done.stdout}\nnpm could not bring the console's libraries; look whether its registry can be reached, "
             f"or set {_WITHOUT}=1 to install helamem without its console"
         )
