@@ -64,6 +64,7 @@ def test_archived_restored_and_replayed_it_is_the_same(call: Call, home: Path, a
         "records": archived["records"],
         "renumbered": [],
         "times_kept": True,
+        "sealed_tenants": [],
     }
     assert call(*VERIFY, "--archive", "archive", "--home", "restored").json["clean"]
     assert call("digest", "--home", "restored").json["digest"] == wanted

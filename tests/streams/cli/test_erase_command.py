@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from fakes.subjects import leaks
 from helamem.schemas.events import SubjectErased
@@ -64,6 +67,41 @@ def test_sealed_words_are_erased_everywhere(call: Call, home: Path, tmp_path: Pa
     restored = call("restore", target, "--space", "acme/mira")
     assert restored.code == 2
     assert "was erased, and nothing brings it back" in restored.err
+
+
+@pytest.mark.slow
+def test_a_restored_home_seals_as_the_archived_one_did(call: Call, home: Path, tmp_path: Path) -> None:
+    """It waits for the keys, which no archive holds, and takes no word in between; who sealed nothing need not wait.
+
+    What was destroyed since the archive was made opens nothing there either.
+    """
+    call("seal", "acme")
+    file = lines(tmp_path)
+    for space in ("acme/mira", "open/mira"):
+        assert call("ingest", file, "--space", space).code == 0
+    archive, restored = tmp_path / "archive", tmp_path / "restored"
+    assert call("archive", "--to", archive).code == 0
+    assert call("erase", "Mira", "--space", "acme/mira").code == 0
+    back = call("restore-log", "--archive", archive, "--home", restored)
+    assert (back.code, back.json["sealed_tenants"]) == (0, ["acme"])
+    assert back.err == (
+        f"helamem: words are sealed in it: acme; put a copy of the keys that sealed them at {restored / 'keys'} before "
+        "you process it\n"
+    )
+    more = write_lines(tmp_path / "more.jsonl", said(9, "Mira", "I was in Wobblethorpe.", message_id="new"))
+    refused = call("ingest", more, "--space", "acme/mira", "--home", restored)
+    assert (refused.code, f"the keys in {restored / 'keys'} cannot be changed now" in refused.err) == (1, True)
+    shutil.copytree(home / "keys", restored / "keys")
+    for space in ("acme/mira", "open/mira"):
+        assert call("ingest", more, "--space", space, "--home", restored).code == 0
+    assert (restored / "log.sqlite").read_bytes().count(b"I was in Wobblethorpe.") == 1
+    found = call("recall", "Who moved where?", "--space", "acme/mira", "--home", restored).json["results"]
+    assert sorted(one["text"] for one in found if one["kind"] == "memory") == [
+        "Bergen it is, Tom.",
+        "I live in Bergen by the harbour.",
+        "I was in Wobblethorpe.",
+    ]
+    assert call("spaces", "--home", restored).json == {"spaces": {"acme/mira": 3, "open/mira": 5}}
 
 
 def test_without_sealing_it_says_what_the_log_keeps(call: Call, home: Path, tmp_path: Path) -> None:

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from contracts.log_contract import read_all
 from fakes import events
-from fakes.subjects import AGENT, ELSEWHERE, MIRA, OTHER, SPACE, TOM, WORDS, leaks
-from helamem.processors.store.port import FactRecord
+from fakes.subjects import AGENT, ELSEWHERE, MIRA, OTHER, SPACE, TOM, WORDS, erased, leaks, lived
+from helamem.processors.store.port import FactRecord, Turn
 from helamem.schemas.errors import BadInput, ConfigurationError
 from helamem.schemas.events import ClusterMember, HubFormed
 from helamem.schemas.ids import memory_id
-from helamem.schemas.topics import TOPICS
+from helamem.schemas.records import TopicPartition
+from helamem.schemas.topics import DEAD_LETTERS, TOPICS
 from helamem.schemas.wire import Event
+from helamem.streams.archive.log import ArchiveLog
 from helamem.streams.config import Config
 from helamem.streams.log.kafka import KafkaLog
 from helamem.streams.log.kafka_settings import KafkaSettings
+from helamem.streams.log.port import Log
 from helamem.streams.sealing.fleet import fleet_sealing, make_fleet_keys
 from helamem.streams.store_process.client import RemoteStore
 from streams.cli.fleet import Fleet, fleet, kafka, own_kafka
-from streams.cli.shell import message, run, write_lines
+from streams.cli.shell import Ran, message, run, write_lines
 
 __all__ = ["fleet", "kafka", "own_kafka"]
 
@@ -154,6 +158,79 @@ def test_what_is_erased_is_gone_from_kafka_and_from_the_store(
 HUBS = (("m0", "m1", "m2", "m3"), ("m1", "m4", "m5"), ("m4", "m5", "m6"))
 KEPT = 1
 """Facts of Tom's words alone."""
+
+
+@pytest.mark.slow
+def test_what_is_restored_stays_sealed(
+    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[..., Ran]
+) -> None:
+    """An archive of before an erasure, restored into Kafka after it: the same bytes, of which none opens again.
+
+    It is told what workers need besides; then what the tenant says there from now on is sealed too.
+    """
+    mine = tmp_path / "mine"
+    asyncio.run(lived(mine, sealed=True))
+    assert call("archive", "--to", "archive", "--home", mine).code == 0
+    asyncio.run(erased(mine))
+    keys = mine / "keys"
+    wanted = call("digest", "--archive", "archive", "--keys", keys).json["digest"]
+
+    monkeypatch.setenv("HELAMEM_SEALED_TENANTS", "other")
+    refused = call("restore-log", "--archive", "archive", "--kafka")
+    assert (refused.code, "HELAMEM_SEALED_TENANTS needs HELAMEM_KEYS" in refused.err) == (2, True)
+    monkeypatch.setenv("HELAMEM_KEYS", str(keys))
+    back = call("restore-log", "--archive", "archive", "--kafka")
+    assert (back.code, back.json["sealed_tenants"]) == (0, ["acme"])
+    assert f"HELAMEM_KEYS, now {keys}, has to name the directory with the keys that sealed them; name acme" in back.err
+    there = everything(kafka_of(fleet))
+    assert there == everything(ArchiveLog.open("archive", TOPICS))
+    assert call("replay", "--kafka", "--into", "rebuilt").json["digest"] == wanted
+
+    monkeypatch.setenv("HELAMEM_SEALED_TENANTS", "acme")
+    fleet.store.start()
+    fleet.ready_worker("all")
+    more = write_lines(tmp_path / "more.jsonl", message(9, f"{WORDS[0]} again.", space=SPACE, speaker="Mira"))
+    assert call("ingest", more, "--kafka").code == 0
+    fleet.catch_up()
+    turns = {turn.message_id: turn for turn in told_of(fleet, SPACE)}
+    assert {name for name, turn in turns.items() if turn.erased} == {"m0", "m1", "m2", "m3"}
+    assert (turns["m9"].text, turns["m4"].text) == (f"{WORDS[0]} again.", TOM[0])
+    said = everything(kafka_of(fleet))
+    assert said > there
+    assert not [one for one in said if one[0].topic == DEAD_LETTERS.name]
+    assert not [word for word in WORDS if any(word.encode() in value for *_, value in said)]
+
+
+def told_of(fleet: Fleet, space: str) -> list[Turn]:
+    """Return the memories of a space."""
+
+    async def read() -> list[Turn]:
+        store = await RemoteStore.open(fleet.home, dimension=256)
+        try:
+            return [one async for one in store.scan_turns(space)]
+        finally:
+            await store.close()
+
+    return asyncio.run(read())
+
+
+def kafka_of(fleet: Fleet) -> Awaitable[Log]:
+    """Return the fleet's log, once it is open."""
+    return KafkaLog.open(KafkaSettings(bootstrap_servers=fleet.broker.servers), TOPICS)
+
+
+def everything(opening: Awaitable[Log]) -> set[tuple[TopicPartition, int, bytes, bytes]]:
+    """Return place, key and value of all that stands in a log."""
+
+    async def read() -> set[tuple[TopicPartition, int, bytes, bytes]]:
+        log = await opening
+        try:
+            partitions = [at for spec in TOPICS for at in await log.partitions(spec.name)]
+            return {(at, one.offset, one.key, one.value) for at in partitions for one in await read_all(log, at)}
+        finally:
+            await log.close()
+
+    return asyncio.run(read())
 
 
 def test_the_configuration_of_sealing_is_checked(tmp_path: Path) -> None:

@@ -1,4 +1,8 @@
-"""Restoring: an archive back into a log, with the same partitions, order, keys and bytes."""
+"""Restoring: an archive back into a log, with the same partitions, order, keys and bytes.
+
+So what is sealed stays sealed, by the same keys, and what is readable stays readable: other bytes would be another log,
+of which no checkpoint speaks. Keys are not archived; what was destroyed of them opens nothing there either.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
-from helamem.schemas.errors import BadInput, ConfigurationError, RetryLater
+from helamem.schemas.errors import BadInput, ConfigurationError, Poison, RetryLater
+from helamem.schemas.events import Wordy
 from helamem.schemas.records import NewRecord, Record, TopicPartition
 from helamem.schemas.topics import TopicSpec
+from helamem.schemas.wire import decode
 from helamem.streams.archive.files import sync_folder
 from helamem.streams.archive.log import ArchiveLog
 from helamem.streams.home import Home
@@ -20,6 +26,7 @@ from helamem.streams.log.sqlite_file import SqliteFile
 
 _PAGE = 2000
 _UNFINISHED = "log.sqlite.restoring"
+_CIPHERTEXT = b'"ciphertext"'
 
 
 class Restored(Struct, frozen=True, kw_only=True):
@@ -30,6 +37,8 @@ class Restored(Struct, frozen=True, kw_only=True):
     """Partitions whose records have other offsets now, since the archive has gaps."""
     times_kept: bool
     """Whether append times are those of the archived log."""
+    sealed_tenants: tuple[str, ...]
+    """Tenants of whom there are sealed words."""
 
 
 async def restore_home(
@@ -42,7 +51,8 @@ async def restore_home(
 ) -> Restored:
     """Restore an archive into a new home: offsets, append times, keys, values and headers as they were.
 
-    The log counts once it is whole: what an interrupted run left is thrown away by the next one.
+    The log counts once it is whole: what an interrupted run left is thrown away by the next one. Whose words are sealed
+    in it, their words are sealed in that home from then on.
 
     Args:
         archive: What is restored.
@@ -65,6 +75,7 @@ async def restore_home(
         for suffix in ("", "-wal", "-shm"):
             unfinished.with_name(unfinished.name + suffix).unlink(missing_ok=True)
         done = 0
+        sealed: set[str] = set()
         loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(1, "helamem-restore") as thread:  # a connection belongs to the thread that opened it
             file = await loop.run_in_executor(thread, lambda: SqliteFile(unfinished, topics, read_only=False))
@@ -72,13 +83,16 @@ async def restore_home(
                 for at in partitions:
                     async for records in _pages(archive, at):
                         await loop.run_in_executor(thread, file.restore, at, records)
+                        _note_sealed(records, sealed)
                         done += len(records)
                         on_progress(done, total)
             finally:
                 await loop.run_in_executor(thread, file.close)
+        for tenant in sealed:  # before there is a log, so that nobody ever appends to it what is not sealed
+            home.seal_tenant(tenant)
         unfinished.rename(home.log_path)
         sync_folder(home.path)
-    return Restored(records=done, renumbered=gaps, times_kept=True)
+    return Restored(records=done, renumbered=gaps, times_kept=True, sealed_tenants=tuple(sorted(sealed)))
 
 
 async def restore_into(
@@ -101,6 +115,7 @@ async def restore_into(
     if full := [at for at in partitions if ends[at]]:
         raise BadInput(f"{full[0]} is not empty in Kafka; restore into topics that were made just now")
     done = 0
+    sealed: set[str] = set()
     for at in partitions:
         expected = 0
         async for records in _pages(archive, at):
@@ -115,10 +130,11 @@ async def restore_into(
                 raise ConfigurationError(
                     f"somebody else writes to {at}; stop all writers, delete the topics and restore anew"
                 )
+            _note_sealed(records, sealed)
             expected += len(records)
             done += len(records)
             on_progress(done, total)
-    return Restored(records=done, renumbered=gaps, times_kept=False)
+    return Restored(records=done, renumbered=gaps, times_kept=False, sealed_tenants=tuple(sorted(sealed)))
 
 
 async def _plan(
@@ -153,6 +169,21 @@ async def _pages(archive: ArchiveLog, at: TopicPartition) -> AsyncIterator[list[
     while records := await archive.read(at, offset, limit=_PAGE):
         offset = records[-1].offset + 1
         yield records
+
+
+def _note_sealed(records: Sequence[Record], tenants: set[str]) -> None:
+    """Add the tenants of whom some of these records hold sealed words."""
+    for record in records:
+        tenant = record.key.decode(errors="replace").partition("/")[0]
+        if tenant in tenants or _CIPHERTEXT not in record.value:
+            continue
+        try:
+            event = decode(record.value)
+        except Poison:  # whoever processes the log puts it aside
+            continue
+        data = event.data
+        if event.space.encode() == record.key and isinstance(data, Wordy) and data.sealed is not UNSET:
+            tenants.add(tenant)
 
 
 def _new(record: Record) -> NewRecord:

@@ -13,7 +13,7 @@ from helamem.schemas.errors import BadInput
 from helamem.schemas.topics import TOPICS, TopicSpec
 from helamem.streams.cli.commands import DEFAULT_HOME, HomeOption, JsonOption, add
 from helamem.streams.cli.kafka import KafkaOption, kafka_log, only_one, place, quiet_clients
-from helamem.streams.cli.output import show, table
+from helamem.streams.cli.output import say, show, table
 from helamem.streams.cli.progress import bar
 
 if TYPE_CHECKING:  # it imports cryptography
@@ -41,8 +41,8 @@ def restore_log(
     """Write an archive into a new home, or into Kafka: same generation, partitions, order, ids and bytes.
 
     A home gets the append times too; Kafka gives its own. Topics that are missing in Kafka are made. Nothing is
-    written over: a home with a log and topics with records are refused. Process the new log with helamem run --once,
-    or look at it with helamem digest.
+    written over: a home with a log and topics with records are refused. Sealed words stay sealed, by keys that no
+    archive holds. Process the new log with helamem run --once, or look at it with helamem digest.
     """
     only_one(context, kafka=kafka)
     with bar("restoring") as advance:
@@ -51,6 +51,7 @@ def restore_log(
         "records": restored.records,
         "renumbered": [str(at) for at in restored.renumbered],
         "times_kept": restored.times_kept,
+        "sealed_tenants": list(restored.sealed_tenants),
     }
     times = "yes" if restored.times_kept else "no"
     drawn = table(
@@ -60,6 +61,25 @@ def restore_log(
         right=("records", "partitions with other offsets"),
     )
     show(answer, lambda console: console.print(drawn), as_json=json)
+    if restored.sealed_tenants:
+        names = ", ".join(restored.sealed_tenants)
+        say(f"words are sealed in it: {names}; {_what_is_missing(home, restored.sealed_tenants, kafka=kafka)}")
+
+
+def _what_is_missing(home: Path, sealed: Sequence[str], *, kafka: bool) -> str:
+    """Return what somebody has to do so that sealed words open, and others are sealed."""
+    if not kafka:
+        return f"put a copy of the keys that sealed them at {home / 'keys'} before you process it"
+    from helamem.streams.config import load_config  # noqa: PLC0415 - it imports aiokafka
+    from helamem.streams.sealing.fleet import sealed_tenants  # noqa: PLC0415 - it imports arrays
+
+    config = load_config()
+    keys = "which is not set" if config.keys is None else f"now {config.keys}"
+    todo = f"before workers start HELAMEM_KEYS, {keys}, has to name the directory with the keys that sealed them"
+    if unnamed := sorted(set(sealed) - set(sealed_tenants(config))):
+        names = ", ".join(unnamed)
+        todo += f"; name {names} in HELAMEM_SEALED_TENANTS, or what is said from now on stands there readable"
+    return todo
 
 
 async def _restore(
@@ -82,14 +102,16 @@ async def _make_topics(specs: Sequence[TopicSpec]) -> None:
     """Make the topics that are missing in Kafka.
 
     Raises:
-        BadInput: Kafka has another generation of them.
+        BadInput: Kafka has another generation of them, or the configuration is not valid.
     """
     from helamem.streams.config import load_config  # noqa: PLC0415 - it imports aiokafka
     from helamem.streams.log.kafka_generations import generations  # noqa: PLC0415 - likewise
     from helamem.streams.log.kafka_topics import apply_topics  # noqa: PLC0415 - likewise
+    from helamem.streams.sealing.fleet import sealed_tenants  # noqa: PLC0415 - likewise
 
     quiet_clients()
     config = load_config()
+    sealed_tenants(config)  # refused now and not after the work
     number = specs[0].generation
     for one in await generations(config.kafka()):
         if one.number != number:
