@@ -101,10 +101,19 @@ def test_a_bad_file_is_named(text: str, complaint: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "variable", ["HELAMEM_HOME", "HELAMEM_TEST_KAFKA", "HELAMEM_FIRE_SEED", "HELAMEM_OPENAI_API_KEY"]
+    "variable",
+    [
+        "HELAMEM_HOME",
+        "HELAMEM_URL",
+        "HELAMEM_API_KEY",
+        "HELAMEM_SPACE",
+        "HELAMEM_TEST_KAFKA",
+        "HELAMEM_FIRE_SEED",
+        "HELAMEM_OPENAI_API_KEY",
+    ],
 )
 def test_variables_of_others_are_left_alone(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
-    """Homes, tests and embedders look for theirs themselves."""
+    """Homes, clients, tests and embedders look for theirs themselves."""
     monkeypatch.setenv(variable, "x")
     load_config()
 

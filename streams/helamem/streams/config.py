@@ -251,7 +251,8 @@ def load_config() -> Config:
     if named is not None and not Path(named).is_file():
         raise BadInput(f"there is no file {named}, which {FILE_VARIABLE} names; check the path")
     known = {PREFIX + name.upper() for name in Config.model_fields}
-    elsewhere = {FILE_VARIABLE, "HELAMEM_HOME", "HELAMEM_MASTER_KEY"}
+    clients = {"HELAMEM_URL", "HELAMEM_API_KEY", "HELAMEM_SPACE"}
+    elsewhere = {FILE_VARIABLE, "HELAMEM_HOME", "HELAMEM_MASTER_KEY"} | clients
     for variable in sorted(os.environ):
         if variable.startswith(PREFIX) and variable not in known | elsewhere and not _of_others(variable):
             raise BadInput(f"{variable} is no setting; `helamem config` lists those that there are")
