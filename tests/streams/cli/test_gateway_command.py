@@ -154,7 +154,9 @@ def test_events_come_while_it_runs(home: Path) -> None:
 
 
 @pytest.mark.slow
-def test_commands_on_a_served_home_go_through_the_gateway(home: Path, chat: Path) -> None:
+def test_commands_on_a_served_home_go_through_the_gateway(
+    home: Path, chat: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """They answer as on a home that nobody serves; what needs it to itself says who has it."""
     alone = home.with_name("alone")
     with serving("up", home) as (process, _, _):
@@ -189,6 +191,8 @@ def test_commands_on_a_served_home_go_through_the_gateway(home: Path, chat: Path
         recalled = asked["home"][1].json
         ids = [hit["id"] for hit in recalled["results"][:2]]
         assert run("reinforce", recalled["recall_id"], *ids, "--home", home).code == 0
+        monkeypatch.setenv("HELAMEM_RERANKER", f"onnx:{alone}")  # the command's, and not that of who serves the home
+        assert run("recall", "Who?", "--space", "acme/mira", "--home", home).err == ""
         refused = run("edges", "--home", home)
         assert (refused.code, refused.out) == (2, "")
         assert f"is being written by process {process.pid}" in refused.err

@@ -190,7 +190,6 @@ async def opened(
         instance.stop()
 
     patience = Patience(give_up)
-    reranker = _reranker() if recalls else None
     with tracing("sqlite") as traced:
         instance = await Instance.open(
             home,
@@ -200,8 +199,11 @@ async def opened(
             metrics=metrics,
             tracing=traced,
         )
-        async with AsyncMemory(instance, reranker=reranker) as memory:
-            yield Session(memory, patience)
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(instance.close)
+            # Only now: where another process serves the home, it is that one's reranker that is asked.
+            reranker = _reranker() if recalls else None
+            yield Session(AsyncMemory(instance, reranker=reranker), patience)
 
 
 @asynccontextmanager
