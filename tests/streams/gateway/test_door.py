@@ -7,12 +7,16 @@ import json
 import logging
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
+from typer.main import get_command
 
+from helamem.streams import cli
 from helamem.streams.gateway.door import MOST_BODY_BYTES
+from helamem.streams.gateway.inside import inside
 from helamem.streams.gateway.server import listening, server_of
 from helamem.streams.metrics import catalogue as c
-from streams.gateway.asking import SPACE, Gateway, said
+from streams.gateway.asking import ADDRESS, SPACE, Gateway, said
 
 JSON = {"Content-Type": "application/json"}
 UPLOAD = (
@@ -117,6 +121,39 @@ async def test_what_nobody_foresaw_is_told_without_its_words(
     assert [record.getMessage() for record in caplog.records if record.name.startswith("helamem")] == [
         "a request failed"
     ]
+
+
+async def test_what_fails_inside_a_process_is_logged_too(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The answer says that the log tells it."""
+
+    async def broken() -> None:
+        raise ZeroDivisionError("a secret")
+
+    monkeypatch.setattr(gateway.memory, "spaces", broken)
+    async with httpx.AsyncClient(transport=inside(gateway.home, gateway.service.held), base_url=ADDRESS) as client:
+        answer = await client.get("/v1/spaces")
+    assert (answer.status_code, answer.json()["type"]) == (500, "urn:helamem:problem:failed")
+    (told,) = [record for record in caplog.records if record.name.startswith("helamem")]
+    assert told.exc_info is not None
+    assert told.exc_info[0] is ZeroDivisionError
+
+
+async def test_a_refusal_tells_a_command_that_makes_a_key(gateway: Gateway) -> None:
+    """One that the command line takes as it stands: without a key, with one that lacks the right, from elsewhere."""
+    elsewhere = await gateway.get("/v1/spaces", headers={"Host": "elsewhere.example"})
+    client = gateway.client_of(gateway.key("acme", "append"))
+    unknown, lacking = await gateway.get("/v1/spaces"), await client.get("/v1/spaces")
+    assert [one.status_code for one in (elsewhere, unknown, lacking)] == [403, 401, 403]
+    add = get_command(cli.app()).commands["keys"].commands["add"]  # type: ignore[attr-defined]
+    for refusal in (elsewhere, unknown, lacking):
+        detail = refusal.json()["detail"]
+        words = detail.partition("helamem keys add ")[2].split()
+        taken = add.make_context("add", words).params
+        assert (taken["tenant"], taken["rights"]) == (
+            ("acme", "recall") if refusal is lacking else ("TENANT", "append,recall")
+        ), detail
 
 
 async def test_no_line_of_the_log_has_what_was_asked(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:

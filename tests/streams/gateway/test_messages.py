@@ -7,11 +7,14 @@ import json
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from helamem.schemas.errors import RetryLater
 from helamem.schemas.ids import memory_id
 from helamem.schemas.records import NewRecord
 from helamem.schemas.topics import CONVERSATIONS
+from helamem.schemas.wire import decode
+from helamem.streams.tracing.otel import Tracing
 from streams.gateway.asking import SPACE, Gateway, said
 
 TOPIC = CONVERSATIONS.name
@@ -155,6 +158,25 @@ async def test_a_stream_is_appended_line_by_line(gateway: Gateway) -> None:
     assert await gateway.records(TOPIC) == 1500 + 4
     one = await gateway.client.post("/v1/messages/stream", content=lines(said(space="acme/tom")), headers=NDJSON)
     assert one.json()["bad_lines"] == [{"line": 1, "reason": "message_id: is missing"}]
+
+
+async def test_messages_of_a_stream_name_the_span_that_sent_them(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Like those that come one by one."""
+    exporter = InMemorySpanExporter()
+    tracing = Tracing("sqlite", exporter)
+    instance = gateway.memory.instance
+    monkeypatch.setattr(instance, "tracing", tracing)
+    body = lines(said(space="acme/tom", message_id="m"))
+    assert (await gateway.client.post("/v1/messages/stream", content=body, headers=NDJSON)).status_code == 200
+    tracing.close()
+    (span,) = exporter.get_finished_spans()
+    records = [one for at in await instance.log.partitions(TOPIC) for one in await instance.log.read(at, 0)]
+    (event,) = [decode(one.value) for one in records if one.key == b"acme/tom"]
+    assert event.traceparent is not None
+    assert span.name == f"send {TOPIC}"
+    assert f"{span.context.span_id:016x}" in event.traceparent
 
 
 async def test_an_interrupted_stream_says_what_is_safe(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:

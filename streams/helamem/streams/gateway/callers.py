@@ -31,7 +31,7 @@ class Caller(Struct, frozen=True, kw_only=True):
                 403,
                 "forbidden",
                 f"this needs a key with the right {right}, and the one shown has {', '.join(self.key.rights)}; "
-                f"make one with: helamem keys add --rights {right}",
+                f"make one with: helamem keys add --tenant {self.key.tenant} --rights {right}",
             )
 
     def check_space(self, space: str) -> None:

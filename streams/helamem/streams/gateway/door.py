@@ -133,7 +133,7 @@ class _Visit:
                 401,
                 "unauthorized",
                 "this needs a key that is in force; send one as `Authorization: Bearer KEY`, and make one with: "
-                "helamem keys add",
+                "helamem keys add --tenant TENANT --rights append,recall",
                 headers={"WWW-Authenticate": 'Bearer realm="helamem"'},
             )
         if wait_s := keys.wait_s(key):
@@ -193,7 +193,10 @@ def _check_host(headers: Mapping[str, str]) -> None:
     """Refuse who came by a name that another's DNS led here: without keys, the address is all that protects."""
     if not _LOOPBACK.fullmatch(headers.get("host", "")):
         raise Problem(
-            403, "forbidden", "without keys only this machine may ask, by the name localhost; or: helamem keys add"
+            403,
+            "forbidden",
+            "without keys only this machine may ask, by the name localhost; ask so, or make a key with: "
+            "helamem keys add --tenant TENANT --rights append,recall",
         )
 
 

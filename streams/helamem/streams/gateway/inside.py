@@ -11,6 +11,7 @@ from helamem.streams.gateway.app import build_api
 from helamem.streams.gateway.callers import SCOPE, Caller
 from helamem.streams.gateway.held import Held
 from helamem.streams.gateway.keys import Keys
+from helamem.streams.gateway.problems import failed
 from helamem.streams.gateway.service import Service
 from helamem.streams.metrics.registry import Metrics
 from helamem.streams.metrics.server import Health
@@ -28,6 +29,10 @@ def inside(home: Path, held: Held) -> httpx.AsyncBaseTransport:
     api = build_api(service)
 
     async def owned(scope: Scope, receive: Receive, send: Send) -> None:
-        await api({**scope, SCOPE: Caller(key=None)}, receive, send)
+        try:
+            await api({**scope, SCOPE: Caller(key=None)}, receive, send)
+        except Exception as error:  # it was answered, and the answer says that the log tells it
+            failed(error)
+            raise
 
     return httpx.ASGITransport(owned, raise_app_exceptions=False)

@@ -52,7 +52,7 @@ async def append_stream(service: Service, body: AsyncIterable[bytes], caller: Ca
         try:
             with service.memory() as memory:
                 allowed = [_allowed(line, number, caller) for number, line in batch]
-                now = await append_lines(memory.instance.log, allowed, on_bad=tell)
+                now = await append_lines(memory.instance.log, allowed, on_bad=tell, tracing=memory.instance.tracing)
         except IngestInterruptedError as error:
             raise RetryLater(f"{error.away}; {_safe(_sum(done, error.done))}") from error.away
         except RetryLater as error:
