@@ -41,11 +41,12 @@ def home() -> Iterator[Path]:
         yield place / "home"
 
 
+TINY = f"onnx:{Path(__file__).parents[2] / 'processors' / 'reranker' / 'tiny_onnx'}"
 PAGE = Path(__file__).parents[3] / "docs" / "mcp.md"
 
 
-def stdio(*arguments: object) -> StdioServerParameters:
-    return StdioServerParameters(command=sys.executable, args=[*MCP, *map(str, arguments)])
+def stdio(*arguments: object, **env: str) -> StdioServerParameters:
+    return StdioServerParameters(command=sys.executable, args=[*MCP, *map(str, arguments)], env=env)
 
 
 async def ask(client: Client, tool: str, **arguments: Any) -> Any:
@@ -98,7 +99,7 @@ async def test_the_configuration_of_the_page_starts_a_server(address: str) -> No
 
 
 async def test_over_a_gateway_an_agent_remembers_and_recalls(address: str) -> None:
-    """By standard input; what one agent remembered another one recalls, and reinforced memories become a fact."""
+    """By standard input; what one agent remembered is there for another one; of facts there are none yet."""
     texts = ("I live in Bergen with my sister.", "My piano stands in Bergen.", "I bake bread in Bergen on Sundays.")
     async with Client(stdio("--url", address, "--space", "acme/mira")) as client:
         said = [await ask(client, "remember", text=text, speaker="Mira", message_id=text[:9]) for text in texts]
@@ -139,12 +140,17 @@ async def test_what_is_wrong_is_told_to_the_model(address: str) -> None:
 
 
 async def test_a_home_is_opened_without_a_gateway(home: Path) -> None:
-    """The server ends with its standard input, and leaves the home to others."""
-    async with Client(stdio("--home", home, "--space", "acme/mira")) as client:
-        await ask(client, "remember", text="I moved to Bergen.", speaker="Mira")
+    """Whatever gateway the environment names. The server ends with its standard input, and leaves the home to others.
+
+    The configured reranker is asked: this one counts bread and rye.
+    """
+    elsewhere = {"HELAMEM_URL": "no address", "HELAMEM_RERANKER": TINY}
+    async with Client(stdio("--home", home, "--space", "acme/mira", **elsewhere)) as client:
+        for text in ("I moved to Bergen.", "We baked bread, rye bread."):
+            await ask(client, "remember", text=text, speaker="Mira")
         found = await ask(client, "recall", query="Where does Mira live?")
-        assert [hit["text"] for hit in found["results"]] == ["I moved to Bergen."]
-    assert run("spaces", "--home", home).json == {"spaces": {"acme/mira": 1}}
+        assert [hit["text"] for hit in found["results"]] == ["We baked bread, rye bread.", "I moved to Bergen."]
+    assert run("spaces", "--home", home).json == {"spaces": {"acme/mira": 2}}
 
 
 async def test_over_http_it_is_the_same(address: str) -> None:

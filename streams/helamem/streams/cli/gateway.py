@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +18,7 @@ from helamem.streams.cli.forgetting import forgetting_beside
 from helamem.streams.cli.metrics import LOOPBACK, MetricsHostOption, MetricsOption, measuring
 from helamem.streams.cli.output import Waiting, log_from_now, say, show, table
 from helamem.streams.cli.session import opened, report
+from helamem.streams.cli.signals import stop_at_signals
 
 if TYPE_CHECKING:  # it imports the engine
     from helamem.streams.async_memory import AsyncMemory
@@ -136,7 +136,7 @@ async def _serve(home: Path, host: str, port: int, metrics: tuple[int | None, st
                     health.set_ready(ready=False)
                     measured.set_ready(False)
 
-                _stop_at_signals(stop)
+                stop_at_signals(stop)
                 health.set_ready(ready=True)
                 measured.set_ready(True)
                 address = address_of(listener)
@@ -148,15 +148,3 @@ async def _serve(home: Path, host: str, port: int, metrics: tuple[int | None, st
                     await server.serve(sockets=[listener])
                     beating.cancel()
         return counts
-
-
-def _stop_at_signals(stop: Callable[[], None]) -> None:
-    loop = asyncio.get_running_loop()
-
-    def once() -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)  # the second one does not wait
-        stop()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, once)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
@@ -16,8 +15,10 @@ import typer
 from helamem.schemas.errors import BadInput
 from helamem.streams.cli.commands import JsonOption, add, check_space
 from helamem.streams.cli.forgetting import forgetting_beside
+from helamem.streams.cli.metrics import LOOPBACK
 from helamem.streams.cli.output import Waiting, log_from_now, say
 from helamem.streams.cli.session import opened
+from helamem.streams.cli.signals import stop_at_signals
 
 if TYPE_CHECKING:  # they need the extra
     from mcp.server.mcpserver import MCPServer
@@ -25,10 +26,9 @@ if TYPE_CHECKING:  # they need the extra
     from helamem.client import AsyncClient
     from helamem.streams.async_memory import AsyncMemory
 
-LOOPBACK = "127.0.0.1"
 PORT = 8421
 PATH = "/mcp"
-_TALKATIVE = ("httpx", "mcp", "uvicorn")
+_TALKATIVE = ("httpx", "mcp")
 """Libraries that log what is nothing but normal."""
 _NEEDED = ("mcp", "httpx", "fastapi", "uvicorn")
 
@@ -39,6 +39,7 @@ def register(app: typer.Typer) -> None:
 
 
 def mcp(
+    context: typer.Context,
     *,
     space: Annotated[
         str | None,
@@ -74,7 +75,8 @@ def mcp(
     """
     if missing := [name for name in _NEEDED if find_spec(name) is None]:
         raise BadInput(f"answering MCP needs {missing[0]}; install it with: pip install 'helamem[mcp]'")
-    if home is not None and url is not None:
+    source = context.get_parameter_source("url")
+    if home is not None and source is not None and source.name == "COMMANDLINE":  # not of the environment
         raise BadInput("--home and --url name two memories; name one")
     if space is not None:
         check_space(space)
@@ -114,7 +116,7 @@ async def _holding(home: Path) -> AsyncIterator[AsyncClient]:
 
     @asynccontextmanager
     async def memory() -> AsyncIterator[AsyncMemory]:
-        async with opened(home, create=True, on_retry=waiting.note) as session:
+        async with opened(home, create=True, on_retry=waiting.note, recalls=True) as session:
             yield session.memory
 
     held = Held(
@@ -123,32 +125,20 @@ async def _holding(home: Path) -> AsyncIterator[AsyncClient]:
         on_progress=lambda _: waiting.over(),
         beside=lambda instance: forgetting_beside(instance, waiting),
     )
-    async with held.running(), AsyncClient(transport=inside(home, held)) as client:
+    async with held.running(), AsyncClient(f"http://{LOOPBACK}", transport=inside(home, held)) as client:
         yield client
 
 
 async def _answer_http(server: MCPServer[None], port: int) -> None:
-    import uvicorn  # noqa: PLC0415 - it needs the extra
-
-    from helamem.streams.gateway.server import GRACE_S, Server, address_of, listening  # noqa: PLC0415 - likewise
+    from helamem.streams.gateway.server import address_of, listening, server_of  # noqa: PLC0415 - it needs the extra
 
     app = server.streamable_http_app(streamable_http_path=PATH, host=LOOPBACK)
     with listening(LOOPBACK, port) as listener:
-        serving = Server(
-            uvicorn.Config(
-                app,
-                log_config=None,
-                access_log=False,
-                ws="none",
-                server_header=False,
-                timeout_graceful_shutdown=GRACE_S,
-            )
-        )
+        serving = server_of(app, lifespan="on")
 
         def stop() -> None:
             serving.should_exit = True
 
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop)
+        stop_at_signals(stop)
         say(f"answering MCP at {address_of(listener)}{PATH}; stop with Ctrl-C or SIGTERM")
         await serving.serve(sockets=[listener])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +17,7 @@ from helamem.streams.cli.metrics import LOOPBACK, MetricsHostOption, MetricsOpti
 from helamem.streams.cli.output import Waiting, log_from_now, say, show, table
 from helamem.streams.cli.progress import bar
 from helamem.streams.cli.session import Session, in_home, opened, report
+from helamem.streams.cli.signals import stop_at_signals
 
 if TYPE_CHECKING:  # it imports the engine
     from helamem.streams.pump import Progress
@@ -60,16 +60,12 @@ async def _follow(home: Path, port: int | None, host: str) -> Counter[str]:
         opened(home, on_retry=waiting.note, metrics=measured.metrics) as session,
     ):
         instance = session.memory.instance
-        loop = asyncio.get_running_loop()
 
         def stop() -> None:
             instance.stop()
             measured.set_ready(False)
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)  # the second one does not wait
 
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop)
+        stop_at_signals(stop)
         measured.set_ready(True)
         say(f"following the log of {home}; stop with Ctrl-C or SIGTERM")
         done = 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 from collections import Counter
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +13,7 @@ import typer
 from helamem.streams.cli.commands import DEFAULT_HOME, HomeOption, JsonOption, add
 from helamem.streams.cli.metrics import LOOPBACK, MetricsHostOption, MetricsOption, measuring
 from helamem.streams.cli.output import log_from_now, say, show, table
+from helamem.streams.cli.signals import stop_at_signals
 
 
 def register(app: typer.Typer) -> None:
@@ -64,22 +64,18 @@ async def _serve(home: Path, dimension: int | None, language: str | None, port: 
     from helamem.streams.metrics.watch import watched  # noqa: PLC0415 - it imports arrays
     from helamem.streams.store_process.server import serve  # noqa: PLC0415 - it imports the engine
 
-    loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
 
     def stop() -> None:
         stopping.set()
         measured.set_ready(False)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)  # the second one does not wait
 
     def serving(address: Path) -> None:
         measured.set_ready(True)
         say(f"serving the store of {home} at {address}; stop with Ctrl-C or SIGTERM")
 
     async with measuring(port, host) as measured, watched(measured.metrics, home=home):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop)
+        stop_at_signals(stop)
         return await serve(
             home,
             stopping,

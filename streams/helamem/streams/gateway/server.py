@@ -7,6 +7,7 @@ import ipaddress
 import logging
 import socket
 from collections.abc import Iterator
+from typing import Literal
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -80,15 +81,20 @@ def address_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def server_of(app: ASGIApp) -> Server:
-    """Return a server for an application, yet to be started; it logs nothing of requests."""
+def server_of(app: ASGIApp, *, lifespan: Literal["on", "off"] = "off") -> Server:
+    """Return a server for an application, yet to be started; it logs nothing of requests.
+
+    Args:
+        app: The application.
+        lifespan: Whether it is told that the server begins and ends.
+    """
     logging.getLogger("uvicorn").setLevel(logging.ERROR)  # what is no HTTP is no matter of ours
     return Server(
         uvicorn.Config(
             app,
             log_config=None,
             access_log=False,
-            lifespan="off",
+            lifespan=lifespan,
             ws="none",
             server_header=False,
             proxy_headers=False,
