@@ -200,7 +200,27 @@ async def test_one_past_state_at_a_time(gateway: Gateway) -> None:
 
 
 async def test_what_fails_while_it_follows_ends_the_gateway(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever runs it gets the error; requests until then are told to come again."""
+    """Whoever runs it gets the error."""
+
+    async def fails(_: object) -> None:
+        raise BadInput("the disk is gone")
+
+    @asynccontextmanager
+    async def memory() -> AsyncIterator[AsyncMemory]:
+        yield gateway.memory
+
+    async def serve() -> None:
+        async with Held(memory, follows=True).running():
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(gateway.memory.instance, "follow", fails)
+    with pytest.raises(BadInput, match="is gone"):
+        async with asyncio.timeout(10):
+            await serve()
+
+
+async def test_a_memory_that_cannot_be_opened_again_ends_the_gateway(gateway: Gateway) -> None:
+    """Whoever runs it gets the error."""
     opened = 0
 
     @asynccontextmanager
