@@ -35,7 +35,7 @@ def test_results_say_why_and_leave_no_trace(visit: Visit, address: str) -> None:
     assert associated.count() > 0
     expect(associated.first.locator(".chip")).to_have_text("Associated")
     expect(associated.first.locator(".path")).to_contain_text("Linked to")
-    expect(associated.first.locator(".shares")).to_contain_text("by association")
+    expect(associated.first.locator(".shares")).to_contain_text("linked")
     expect(page.locator(".hit-base .chip").first).to_have_text("Matched")
     expect(page.get_by_text("Leaves no trace")).to_be_visible()
     page.locator(".hit-association .as-link").first.click()

@@ -118,6 +118,10 @@ async function watchReady() {
 picker.addEventListener("change", () => {
   location.hash = address(place().view, picker.value);
 });
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the part behind # says where we are
+  main.focus();
+});
 addEventListener("hashchange", show);
 installTheme(document.getElementById("theme-button"));
 installKey();

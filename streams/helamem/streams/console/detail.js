@@ -47,6 +47,10 @@ export function Detail({ onPick, onClose, place }) {
         links("Turns beside it", near.map((id) => row(id, "memory", clipped(textOf(id), 120), null, 0))),
         facts.length > 0 && links("Facts that rest on it", facts.map((fact) => row(fact.id, "fact", clipped(fact.text ?? "(erased)", 120), null, 0))));
     },
+    /** Say that what is selected is not there at this moment. */
+    absent() {
+      fill(element, top("absent", "Not there yet"), h("p", { class: "words note" }, "At this moment the log did not hold it, or it is over."));
+    },
     /** Show a fact. */
     fact(fact, { textOf }) {
       fill(element,

@@ -1,60 +1,196 @@
-/** Exploring a space: search it, see what is known, look at one thing. */
+/** Exploring a space: its graph at any moment, what a search finds in it, what is known, and one thing of it. */
 
 import * as api from "./api.js";
 import { Detail } from "./detail.js";
-import { fill, h, say } from "./dom.js";
+import { calmly, fill, h, say } from "./dom.js";
+import { canDraw, GraphPicture } from "./graph.js";
+import { History, pairOf, State } from "./history.js";
 import { Known } from "./known.js";
+import { Refused } from "./refused.js";
 import { Search } from "./search.js";
-import { clipped, ms } from "./times.js";
+import { GraphTable } from "./table.js";
+import { Timeline } from "./timeline.js";
+import { clipped, count, figure } from "./times.js";
+import { WithoutHistory } from "./without_history.js";
 
 /** Show the view. */
-export async function explore(main, { space, signal, address }) {
-  const facts = (await api.facts(space)).filter((fact) => !fact.hidden).map(factOf).reverse();
-  if (signal.aborted) return;
-  const byId = new Map(facts.map((fact) => [fact.id, fact]));
-  const texts = new Map();
-  const textOf = (id) => texts.get(id) ?? "a memory";
-  const known = Known({ onPick: pick });
-  const detail = Detail({ onPick: pick, onClose: close, place: (id) => address("lineage", space, id) });
-  const side = h("aside", { class: "side", "aria-label": "What is known" }, known.element);
-  const search = Search({
-    space, signal, asOf: () => null, onPick: pick,
-    onResults: (hits) => hits.forEach((hit) => texts.set(hit.id, hit.text)),
-  });
+export async function explore(main, { space, rest, signal, address }) {
+  const history = new History();
+  const state = new State(history);
+  let selected = null; // { id, kind }
+  let hits = [];
+  let timeline = null;
+  let picture = null;
+  let lookUp = null; // what shows one thing where there is no history
 
-  async function pick(id, kind) {
-    try {
-      if (kind === "fact") {
-        const fact = byId.get(id);
-        await Promise.all(fact.evidence.filter((one) => !texts.has(one)).map(async (one) => {
-          texts.set(one, (await api.memory(space, one)).text);
-        }));
-        detail.fact(fact, { textOf });
-      } else {
-        const { memory, neighbours } = await api.neighbours(space, id, null);
-        for (const one of neighbours) texts.set(one.memory_id, one.memory?.text || "(its words were erased)");
-        detail.memory({ ...memory, timeMs: ms(memory.time) }, {
-          learned: neighbours.map((one) => [one.memory_id, one.weight]), near: memory.previous ? [memory.previous] : [],
-          facts: facts.filter((fact) => fact.evidence.includes(id)), textOf, when: null,
-          peak: neighbours[0]?.weight ?? 0, hidden: memory.hidden,
-        });
-      }
-      fill(side, detail.element);
-      say(`Selected: ${clipped(detail.element.querySelector(".words").textContent, 120)}`);
-    } catch (error) {
-      say(error.message);
+  const known = Known({ onPick: pick });
+  const detail = Detail({ onPick: pick, onClose: () => choose(null), place: (id) => address("lineage", space, id) });
+  const side = h("aside", { class: "side", "aria-label": "What is known, or selected" }, known.element);
+  const middle = h("div", { class: "stage" }, h("p", { class: "reading note", role: "status" }, "Reading the history…"));
+  const search = Search({
+    space, signal, onPick: pick,
+    asOf: () => (timeline && !timeline.now ? new Date(Math.round(timeline.timeMs)).toISOString() : null),
+    onResults(found) {
+      hits = found;
+      mark();
+    },
+  });
+  fill(main, h("h1", { class: "visually-hidden" }, `Explore ${space}`), search.element, middle, side);
+
+  try {
+    await read();
+  } catch (error) {
+    if (signal.aborted) return;
+    fill(middle, Refused(error));
+    lookUp = await WithoutHistory({ space, known, detail });
+    return;
+  }
+  if (signal.aborted) return;
+  begin();
+
+  async function read() {
+    for (let page = null; page === null || page.next; ) {
+      page = await api.history(space, page?.next ?? history.resume, { signal });
+      history.add(page);
+      middle.firstChild.textContent = `Reading the history: ${count(history.length, "change")}…`;
     }
   }
 
-  function close() {
-    fill(side, known.element);
+  function begin() {
+    const table = GraphTable({ onPick: pick });
+    timeline = Timeline({ history, signal, onMoment: ({ index, timeMs }) => showMoment(index, timeMs) });
+    if (canDraw()) picture = GraphPicture({ onPick: pick, signal });
+    else table.element.hidden = false;
+    const views = h("div", { class: "tools", role: "group", "aria-label": "View" },
+      ["Graph", "Table"].map((name) => h("button", { type: "button", "aria-pressed": String(name === "Graph" ? picture !== null : picture === null), onclick: choosesView }, name)),
+      h("button", { type: "button", class: "only-narrow", onclick: () => choose(null, true) }, "Facts"));
+    const zooms = h("div", { class: "tools zooms", role: "group", "aria-label": "Zoom" },
+      h("button", { type: "button", "aria-label": "Zoom in", onclick: () => picture.zoom(1.5) }, "+"),
+      h("button", { type: "button", "aria-label": "Zoom out", onclick: () => picture.zoom(1 / 1.5) }, "−"),
+      h("button", { type: "button", "aria-label": "Show all", onclick: () => picture.zoom(0) }, "All"));
+    const legend = Legend();
+    fill(middle,
+      h("div", { class: "canvas" },
+        picture ? picture.element : h("p", { class: "note" }, "This browser has no WebGL, so there is the table alone."),
+        table.element, views, picture && zooms, picture && legend.element),
+      timeline.element);
+    middle.classList.add("begun");
+
+    function choosesView(event) {
+      const isTable = event.target.textContent === "Table";
+      for (const button of views.querySelectorAll("[aria-pressed]")) button.setAttribute("aria-pressed", String(button === event.target));
+      table.element.hidden = !isTable;
+      for (const part of [picture?.element, zooms, legend.element]) part?.toggleAttribute("hidden", isTable);
+      table.show(state, timeline.timeMs, selected?.id);
+    }
+
+    function showMoment(index, timeMs) {
+      state.goTo(index);
+      let links = 0;
+      for (const edge of state.edges.values()) if (state.weight(edge, timeMs) >= history.peak * 0.01) links += 1;
+      const facts = state.shownFacts;
+      timeline.tell(state.memories.size, links, facts.length);
+      legend.tell(history.peak);
+      picture?.show(state, timeMs, history.peak);
+      table.show(state, timeMs, selected?.id);
+      known.show(facts, selected?.id);
+      search.asked(state.asked);
+      if (selected) drawDetail();
+      searchAgain();
+    }
+
+    const searchAgain = calmly(() => search.again(), 400);
+    extend();
+    timeline.draw();
+    timeline.goToEnd();
+    if (rest[0]) pick(rest[0], state.facts.has(rest[0]) ? "fact" : "memory");
+    followEvents();
   }
 
-  known.show(facts);
-  fill(main, h("h1", { class: "visually-hidden" }, `Explore ${space}`), search.element, side);
-  search.field.focus();
+  function extend() {
+    const sums = new Map();
+    for (const [pair, weight] of history.strongest) for (const id of pair.split(" ")) sums.set(id, (sums.get(id) ?? 0) + weight);
+    picture?.scale(Math.max(0, ...sums.values()));
+    picture?.extend(history);
+  }
+
+  /** Take what happens from now on, a moment after it has happened. */
+  function followEvents() {
+    const take = calmly(async () => {
+      const atEnd = timeline.atEnd;
+      try {
+        await read();
+      } catch (error) {
+        if (!signal.aborted) timeline.live(error.message);
+        return;
+      }
+      extend();
+      timeline.grown(atEnd);
+    }, 700);
+    api.follow(space, take, (how) => timeline.live(how === "following" ? "Live" : "Not live"), signal);
+  }
+
+  async function pick(id, kind, enters = false) {
+    if (lookUp) await lookUp(id, kind);
+    choose({ id, kind });
+    if (enters) detail.element.focus();
+  }
+
+  function choose(thing, open = thing !== null) {
+    selected = thing;
+    fill(side, thing ? detail.element : known.element);
+    side.classList.toggle("open", open);
+    if (thing) {
+      if (timeline) drawDetail();
+      picture?.reveal(thing.id);
+      say(`Selected: ${clipped(detail.element.querySelector(".words")?.textContent ?? "", 160)}`);
+    }
+    if (timeline) known.show(state.shownFacts, thing?.id);
+    mark();
+  }
+
+  function textOf(id) {
+    const thing = state.memories.get(id) ?? state.facts.get(id);
+    return thing ? (thing.text ?? "(its words were erased)") : "a memory that is not there at this moment";
+  }
+
+  function drawDetail() {
+    const { id, kind } = selected;
+    const thing = kind === "fact" ? state.facts.get(id) : state.memories.get(id);
+    if (!thing) detail.absent();
+    else if (kind === "fact") detail.fact(thing, { textOf });
+    else {
+      const learned = state.linksOf(id, timeline.timeMs);
+      detail.memory(thing, {
+        learned, textOf, peak: history.peak, when: timeline.timeMs, hidden: state.hidden.has(id),
+        near: [thing.previous, ...[...state.memories.values()].filter((one) => one.previous === id).map((one) => one.id)].filter(Boolean),
+        facts: state.shownFacts.filter((fact) => fact.evidence.includes(id)),
+      });
+    }
+  }
+
+  function mark() {
+    const near = !selected || !timeline ? []
+      : selected.kind === "fact" ? (state.facts.get(selected.id)?.evidence ?? [])
+        : state.linksOf(selected.id, timeline.timeMs).filter(([, weight]) => weight >= history.peak * 0.01).map(([id]) => id);
+    picture?.mark({
+      selected: selected?.id ?? null, near, hits: hits.map((hit) => hit.id),
+      paths: hits.filter((hit) => hit.via).map((hit) => pairOf(hit.id, hit.via)),
+    });
+  }
 }
 
-function factOf(fact) {
-  return { ...fact, factKind: fact.kind, fromMs: ms(fact.valid_from), toMs: fact.valid_until ? ms(fact.valid_until) : null, by: null };
+/** Return what the signs of the graph mean. */
+function Legend() {
+  const peak = h("span", { class: "figures" });
+  const line = (kind) => h("span", { class: `sign sign-${kind}`, "aria-hidden": "true" });
+  return {
+    element: h("ul", { class: "legend", "aria-label": "Legend" },
+      h("li", {}, h("span", { class: "dot dot-user", "aria-hidden": "true" }), "said by a person"),
+      h("li", {}, h("span", { class: "dot dot-agent", "aria-hidden": "true" }), "by an agent"),
+      h("li", {}, h("span", { class: "dot dot-fact", "aria-hidden": "true" }), "fact"),
+      h("li", {}, line("learned"), "learned link, thickest ", peak),
+      h("li", {}, line("turn"), "next turn")),
+    tell: (weight) => { peak.textContent = figure(weight); },
+  };
 }

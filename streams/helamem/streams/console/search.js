@@ -6,29 +6,37 @@ import { Refused } from "./refused.js";
 import { clipped, count, day, figure, moment } from "./times.js";
 
 const REASONS = { base: "Matched", association: "Associated", fact: "Fact" };
+const MOST_ASKED = 12;
 const WORDS = { base: "It matches the question.", association: "A memory that matches leads to it.", fact: "Distilled from memories." };
 
 /** Return the search: a form, and its results. `asOf` says which moment; `onResults`, `onPick` are told what happened. */
 export function Search({ space, asOf, onResults, onPick, signal }) {
-  const results = h("div", { class: "results", "aria-live": "off" });
-  const field = h("input", { id: "query", type: "search", name: "query", placeholder: "Ask this space…", autocomplete: "off", enterkeyhint: "search" });
+  const results = h("div", { class: "results" });
+  const asked = h("div", { class: "asked" });
+  const field = h("input", { id: "query", type: "search", name: "query", placeholder: "Ask this space…", autocomplete: "off", enterkeyhint: "search", oninput: () => field.value === "" && search() });
   const form = h("form", { class: "search", role: "search", onsubmit: search },
     h("label", { for: "query" }, "Search"),
     h("div", { class: "search-line" }, field, h("button", { type: "submit", class: "primary" }, "Search")),
     h("p", { class: "note" }, "Leaves no trace: nothing is recorded, and no link learns from it."));
   let number = 0;
 
+  function ask(query) {
+    field.value = query;
+    search();
+  }
+
   async function search(event) {
     event?.preventDefault();
-    const asked = field.value.trim();
-    if (!asked) {
+    const query = field.value.trim();
+    asked.hidden = query !== "";
+    if (!query) {
       fill(results);
       onResults([]);
       return;
     }
     const mine = ++number;
     try {
-      const answer = await api.recall(space, { query: asked, as_of: asOf() }, { signal });
+      const answer = await api.recall(space, { query, as_of: asOf() }, { signal });
       if (mine === number) draw(answer);
     } catch (error) {
       if (mine !== number || signal.aborted) return;
@@ -49,7 +57,18 @@ export function Search({ space, asOf, onResults, onPick, signal }) {
     onResults(found);
   }
 
-  return { element: h("div", { class: "search-box" }, form, results), again: () => field.value.trim() && search(), field };
+  return {
+    element: h("div", { class: "search-box" }, form, results, asked),
+    again: () => field.value.trim() && search(),
+    /** Say what agents have asked of the space, the latest last. */
+    asked(queries) {
+      const latest = [...new Set(queries.toReversed())].slice(0, MOST_ASKED);
+      fill(asked, latest.length > 0 && [
+        h("h2", {}, "Asked by agents"),
+        h("ul", {}, latest.map((one) => h("li", {}, h("button", { type: "button", class: "as-text", onclick: () => ask(one) }, clipped(one, 140))))),
+      ]);
+    },
+  };
 }
 
 function Hit(hit, most, known, onPick) {
@@ -80,11 +99,13 @@ function Path(hit, via, onPick) {
 function Shares(hit, most) {
   const matched = Math.min(hit.base, hit.score);
   const added = Math.max(0, hit.score - matched);
-  const text = `score ${figure(hit.score)}: ${figure(matched)} matched${added > 0.0005 ? `, ${figure(added)} by association` : ""}`;
+  const text = added > 0.0005
+    ? `${figure(hit.score)} = ${figure(matched)} matched + ${figure(added)} linked`
+    : `${figure(hit.score)} ${hit.kind === "fact" ? "as a fact" : "matched"}`;
   const part = (value) => `${(100 * Math.max(0, value)) / most}%`;
   return h("div", { class: "shares" },
     h("span", { class: "bar-ground", "aria-hidden": "true" },
       h("span", { class: hit.kind === "fact" ? "share-fact" : "share-base", style: { width: part(matched) } }),
       h("span", { class: "share-association", style: { width: part(added) } })),
-    h("span", { class: "note figures" }, text));
+    h("span", { class: "note figures" }, h("span", { class: "visually-hidden" }, "Score "), text));
 }
