@@ -6,9 +6,11 @@ import { count } from "./times.js";
 import { installTheme } from "./theme.js";
 import { Refused } from "./refused.js";
 import { explore } from "./explore.js";
+import { lineage } from "./lineage.js";
+import { throughput } from "./throughput.js";
 
-const VIEWS = { explore };
-const TITLES = { explore: "Explore" };
+const VIEWS = { explore, lineage, throughput };
+const TITLES = { explore: "Explore", lineage: "Lineage", throughput: "Throughput" };
 const READY_EVERY_MS = 10_000;
 
 const main = document.getElementById("main");

@@ -22,11 +22,12 @@ export function Detail({ onPick, onClose, place }) {
     h("ul", { class: "links" }, rows.length ? rows : h("li", { class: "note" }, "None at this moment.")),
   ];
 
-  const row = (id, kind, text, value, share) =>
+  const row = (id, kind, text, value, share, to = null) =>
     h("li", {},
       value !== null && h("span", { class: "weight figures" }, figure(value),
         h("span", { class: "weight-bar", "aria-hidden": "true" }, h("span", { style: { width: `${100 * share}%` } }))),
-      h("button", { type: "button", class: "as-text", onclick: () => onPick(id, kind) }, text));
+      h("button", { type: "button", class: "as-text", onclick: () => onPick(id, kind) }, text),
+      to && h("a", { href: to, "aria-label": `Why they are linked: ${text}` }, "why"));
 
   return {
     element,
@@ -41,8 +42,9 @@ export function Detail({ onPick, onClose, place }) {
           h("dt", {}, "Conversation"), h("dd", {}, memory.conversation),
           h("dt", {}, "Memory"), h("dd", {}, h("code", { title: memory.id }, short(memory.id))),
           hidden && [h("dt", {}, "Hidden"), h("dd", {}, "Forgotten: recalls do not find it")]),
+        h("p", {}, h("a", { class: "button", href: place(memory.id) }, "Where it came from")),
         links(`${count(learned.length, "learned link")}${when ? ` on ${day(when)}` : ""}`,
-          learned.slice(0, MOST_LINKS).map(([id, weight]) => row(id, "memory", clipped(textOf(id), 120), weight, weight / most))),
+          learned.slice(0, MOST_LINKS).map(([id, weight]) => row(id, "memory", clipped(textOf(id), 120), weight, weight / most, place(memory.id, id)))),
         learned.length > MOST_LINKS && h("p", { class: "note" }, `and ${learned.length - MOST_LINKS} weaker ones`),
         links("Turns beside it", near.map((id) => row(id, "memory", clipped(textOf(id), 120), null, 0))),
         facts.length > 0 && links("Facts that rest on it", facts.map((fact) => row(fact.id, "fact", clipped(fact.text ?? "(erased)", 120), null, 0))));
@@ -62,6 +64,7 @@ export function Detail({ onPick, onClose, place }) {
           h("dt", {}, "Kind"), h("dd", {}, fact.factKind),
           h("dt", {}, "Fact"), h("dd", {}, h("code", { title: fact.id }, short(fact.id))),
           fact.by && [h("dt", {}, "Superseded"), h("dd", {}, h("button", { type: "button", class: "as-link", onclick: () => onPick(fact.by, "fact") }, "by a newer fact"))]),
+        h("p", {}, h("a", { class: "button", href: place(fact.id) }, "Where it came from")),
         links("Rests on", fact.evidence.map((id) => row(id, "memory", clipped(textOf(id), 160), null, 0))));
     },
   };

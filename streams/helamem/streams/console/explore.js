@@ -24,7 +24,7 @@ export async function explore(main, { space, rest, signal, address }) {
   let lookUp = null; // what shows one thing where there is no history
 
   const known = Known({ onPick: pick });
-  const detail = Detail({ onPick: pick, onClose: () => choose(null), place: (id) => address("lineage", space, id) });
+  const detail = Detail({ onPick: pick, onClose: () => choose(null), place: (...ids) => address("lineage", space, ...ids) });
   const side = h("aside", { class: "side", "aria-label": "What is known, or selected" }, known.element);
   const middle = h("div", { class: "stage" }, h("p", { class: "reading note", role: "status" }, "Reading the history…"));
   const search = Search({
