@@ -184,8 +184,9 @@ def test_commands_of_the_distillation_page_run(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_commands_of_the_gateway_page_run(tmp_path: Path) -> None:
-    """Every curl of docs/gateway.md runs as written, at another port and then with a key, and is answered well."""
-    install, asking, keys = _blocks("console", (ROOT / "docs" / "gateway.md").read_text())
+    """Every curl of docs/gateway.md runs as written, at another port, and what docs/access.md says of keys holds."""
+    install, asking = _blocks("console", (ROOT / "docs" / "gateway.md").read_text())
+    keys, looking = _blocks("console", (ROOT / "docs" / "access.md").read_text())
     assert install == "pip install 'helamem[gateway]'\nhelamem up\n"
     line = json.loads(_blocks("json")[0].splitlines()[0])
     (tmp_path / "chat.jsonl").write_text(json.dumps({**line, "space": "acme/tom", "message_id": "1"}))
@@ -212,12 +213,23 @@ def test_commands_of_the_gateway_page_run(tmp_path: Path) -> None:
             assert json.loads(refused)["status"] == 401
             assert json.loads(_curl(f"{address}/v1/spaces", "-H", f"Authorization: Bearer {key['key']}"))["spaces"]
             assert len(json.loads(_helamem(listed, tmp_path))["keys"]) == 1
+            _curl(f"{address}/v1/spaces/acme/mira/facts", "-H", f"Authorization: Bearer {key['key']}")
             _helamem(revoke.replace("KEY_ID", key["id"]), tmp_path)
             assert (
                 json.loads(_curl(f"{address}/v1/spaces", "-H", f"Authorization: Bearer {key['key']}"))["status"] == 401
             )
         finally:
             process.terminate()
+    listings = [
+        json.loads(_helamem(line.replace("KEY_ID", key["id"]), tmp_path))["accesses"]
+        for line in looking.strip().splitlines()
+    ]
+    assert [[one["did"].split(" ")[0] for one in some] for some in listings] == [
+        ["key", "GET", "key"],
+        ["GET"],
+        ["key", "GET", "key"],
+    ]
+    assert {one["key"] for some in listings for one in some} == {key["id"]}
 
 
 def _curl(*arguments: str) -> str:

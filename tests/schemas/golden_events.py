@@ -17,6 +17,7 @@ from helamem.schemas.events import (
     EventData,
     Evidence,
     HubFormed,
+    KeyChanged,
     KnowledgeDistilled,
     KnowledgeRetracted,
     MemoryForgotten,
@@ -29,6 +30,7 @@ from helamem.schemas.events import (
     RecordDeadLettered,
     SegmentRoot,
     SettingsApplied,
+    SpaceAccessed,
     SubjectErased,
 )
 from helamem.schemas.generate import documents
@@ -177,6 +179,12 @@ EXPECTED: dict[str, Event] = {
             input_hash="f" * 64,
             answer='{"statements": ["Zoë \U0001d11e"]}\n',
         )
+    ),
+    "space.accessed.v1": _event(
+        SpaceAccessed(caller="oidc:Zoë 🐈", endpoint="GET /v1/spaces/{tenant}/{name}/why/{id}", status=404, item=_A)
+    ),
+    "key.changed.v1": _event(
+        KeyChanged(key="5f0e9a353f2d", change="revoked", tenant="acme", spaces=("*",), rights=("recall", "audit"))
     ),
 }
 """By the type string of the golden file."""

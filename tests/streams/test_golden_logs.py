@@ -18,8 +18,10 @@ from helamem.schemas.events import (
     EVENT_TYPES,
     CheckpointSigned,
     ConversationMessage,
+    KeyChanged,
     ModelAnswered,
     RecordDeadLettered,
+    SpaceAccessed,
     SubjectErased,
 )
 from helamem.schemas.wire import Event, decode
@@ -61,7 +63,7 @@ def test_the_first_log_holds_everything() -> None:
     """Every type of event, a torn record with its dead letter, duplicates, conflicts, and settings that change.
 
     Checkpoints are not in it: they come from an archiver, and nothing is folded from them. No remote model was asked,
-    so none answered, and sealed words and erasures have a golden log of their own.
+    so none answered; sealed words and erasures have a golden log of their own, and nothing is folded from accesses.
     """
     assert VERSIONS
     lines, found = load(VERSIONS[0] / "log.jsonl"), events(VERSIONS[0])
@@ -69,6 +71,8 @@ def test_the_first_log_holds_everything() -> None:
         CheckpointSigned.event_type,
         ModelAnswered.event_type,
         SubjectErased.event_type,
+        SpaceAccessed.event_type,
+        KeyChanged.event_type,
     }
     assert len(found) == len(lines) - 1
     letters = [event.data for event in found if isinstance(event.data, RecordDeadLettered)]

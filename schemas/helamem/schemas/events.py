@@ -127,6 +127,8 @@ class MemoryRecalled(EventData, frozen=True, kw_only=True):
     """Per `topic/partition`: the first offset that the answering projection had not applied."""
     sealed: Sealed | UnsetType = UNSET
     """The query, where it is sealed."""
+    caller: Name | UnsetType = UNSET
+    """Who asked, where a gateway that has keys took the question: as in `space.accessed`."""
 
 
 class MemoryReinforced(EventData, frozen=True, kw_only=True):
@@ -342,6 +344,35 @@ class ModelAnswered(EventData, frozen=True, kw_only=True):
     """Tokens of the answer, as the service counts them."""
 
 
+class SpaceAccessed(EventData, frozen=True, kw_only=True):
+    """Somebody looked at a space, changed it or was refused; a recall that is recorded says so by itself."""
+
+    event_type: ClassVar[str] = "space.accessed.v1"
+
+    caller: Name
+    """The id of the key that was shown, which opens nothing; `owner` for the owner of the home."""
+    endpoint: Name
+    """What was asked: method and path template."""
+    status: Annotated[int, Meta(ge=100, le=599)]
+    """Of the answer."""
+    item: Uuid | UnsetType = UNSET
+    """The memory or the fact that was asked for, where it was one."""
+
+
+class KeyChanged(EventData, frozen=True, kw_only=True):
+    """An API key was made or revoked."""
+
+    event_type: ClassVar[str] = "key.changed.v1"
+
+    key: Name
+    """Its id, which opens nothing."""
+    change: Literal["added", "revoked"]
+    tenant: Name
+    spaces: Annotated[tuple[Name, ...], Meta(max_length=1000)]
+    """Patterns for the spaces of the tenant that it opens."""
+    rights: Annotated[tuple[Name, ...], Meta(max_length=64)]
+
+
 Wordy = ConversationMessage | MemoryRecalled | KnowledgeDistilled
 """Events that carry words, which may be sealed."""
 
@@ -369,6 +400,8 @@ EVENT_TYPES: dict[str, type[EventData]] = {
         RecordDeadLettered,
         CheckpointSigned,
         ModelAnswered,
+        SpaceAccessed,
+        KeyChanged,
     )
 }
 """Every event type that this version writes, by type string."""

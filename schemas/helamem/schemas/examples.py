@@ -10,6 +10,7 @@ from helamem.schemas.events import (
     EventData,
     Evidence,
     HubFormed,
+    KeyChanged,
     KnowledgeDistilled,
     KnowledgeRetracted,
     MemoryForgotten,
@@ -24,6 +25,7 @@ from helamem.schemas.events import (
     SealingKey,
     SegmentRoot,
     SettingsApplied,
+    SpaceAccessed,
     SubjectErased,
 )
 from helamem.schemas.ids import answer_id, derived_id, fact_id, memory_id
@@ -198,6 +200,25 @@ EXAMPLES: tuple[Event, ...] = (
             version="text-embedding-3-small",
             input_hash=_INPUT,
             answer="AAAAPwAAAD8AAAA/AAAAPw==",
+        ),
+    ),
+    _event(
+        "accessed",
+        "helamem/gateway",
+        SpaceAccessed(
+            caller="5f0e9a353f2d",
+            endpoint="GET /v1/spaces/{tenant}/{name}/memories/{memory_id}",
+            status=200,
+            item=_DOG,
+        ),
+    ),
+    Event(
+        id=derived_id("example", "key changed"),
+        source="helamem/gateway",
+        space="helamem/keys",
+        time_ms=_NOON_MS,
+        data=KeyChanged(
+            key="5f0e9a353f2d", change="added", tenant="acme", spaces=("alice", "team-*"), rights=("append", "recall")
         ),
     ),
 )

@@ -24,6 +24,7 @@ from helamem.schemas.events import (
     ConversationMessage,
     EventData,
     HubFormed,
+    KeyChanged,
     KnowledgeDistilled,
     KnowledgeRetracted,
     MemoryForgotten,
@@ -33,10 +34,12 @@ from helamem.schemas.events import (
     ModelAnswered,
     RecordDeadLettered,
     SettingsApplied,
+    SpaceAccessed,
     SubjectErased,
 )
 from helamem.schemas.examples import EXAMPLES
 from helamem.schemas.topics import (
+    ACCESS,
     CHECKPOINTS,
     CONTROL,
     CONVERSATIONS,
@@ -85,6 +88,8 @@ OPERATIONS: tuple[Operation, ...] = (
     ("audit", "receive", CHECKPOINTS, (CheckpointSigned,)),
     ("effects", "send", EFFECTS, (ModelAnswered,)),
     ("effects", "receive", EFFECTS, (ModelAnswered,)),
+    ("gateway", "send", ACCESS, (SpaceAccessed, KeyChanged)),
+    ("access", "receive", ACCESS, (SpaceAccessed, KeyChanged)),
 )
 """Who sends and who receives what."""
 

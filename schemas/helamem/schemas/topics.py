@@ -9,6 +9,7 @@ from helamem.schemas.events import (
     ConversationMessage,
     EventData,
     HubFormed,
+    KeyChanged,
     KnowledgeDistilled,
     KnowledgeRetracted,
     MemoryForgotten,
@@ -18,9 +19,12 @@ from helamem.schemas.events import (
     ModelAnswered,
     RecordDeadLettered,
     SettingsApplied,
+    SpaceAccessed,
     SubjectErased,
 )
 from helamem.schemas.wire import MAX_DEAD_LETTER_BYTES, MAX_RECORD_BYTES
+
+_DAY_MS = 86_400_000
 
 
 class TopicSpec(Struct, frozen=True, kw_only=True):
@@ -59,8 +63,22 @@ DEAD_LETTERS = TopicSpec(
 )
 CHECKPOINTS = TopicSpec(base_name="helamem.checkpoints", key="partition", events=(CheckpointSigned,), partitions=1)
 EFFECTS = TopicSpec(base_name="helamem.effects", key="input hash", events=(ModelAnswered,))
+ACCESS = TopicSpec(
+    base_name="helamem.access", key="space", events=(SpaceAccessed, KeyChanged), retention_ms=400 * _DAY_MS
+)
+"""Who looked at what: nothing is folded from it, so it need not be kept as long as the rest."""
 
-TOPICS: tuple[TopicSpec, ...] = (CONVERSATIONS, RECALLS, HUBS, FACTS, CONTROL, DEAD_LETTERS, CHECKPOINTS, EFFECTS)
+TOPICS: tuple[TopicSpec, ...] = (
+    CONVERSATIONS,
+    RECALLS,
+    HUBS,
+    FACTS,
+    CONTROL,
+    DEAD_LETTERS,
+    CHECKPOINTS,
+    EFFECTS,
+    ACCESS,
+)
 GOVERNED: tuple[TopicSpec, ...] = (CONVERSATIONS, RECALLS)
 """Topics whose folds read settings, so that each of their partitions begins with `settings.applied`."""
 

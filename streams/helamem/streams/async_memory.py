@@ -252,6 +252,7 @@ class AsyncMemory:
         context: bool = False,
         as_of: datetime | int | None = None,
         record: bool = True,
+        caller: str | None = None,
     ) -> Recalled:
         """Return what the space knows about a question, best first, facts last.
 
@@ -268,6 +269,7 @@ class AsyncMemory:
             as_of: Answer as of this time (aware, or milliseconds since 1970): nothing that was said later is
                 returned, and ages count up to it. None is now.
             record: Append the `memory.recalled` event, from which edges learn.
+            caller: Who asks, for that event.
 
         Raises:
             BadInput: The space or the query is not valid.
@@ -278,7 +280,9 @@ class AsyncMemory:
             token_budget = BUDGET
         settings = RecallSettings(k=k, m=m, facts=facts, spreading=spreading, token_budget=token_budget)
         with self._measured(), self._tracing.recall(space):
-            return await self._answer(space, query, settings, as_of_ms, until_ms, context=context, record=record)
+            return await self._answer(
+                space, query, settings, as_of_ms, until_ms, context=context, record=record, caller=caller
+            )
 
     async def _answer(
         self,
@@ -290,6 +294,7 @@ class AsyncMemory:
         *,
         context: bool,
         record: bool,
+        caller: str | None,
     ) -> Recalled:
         block: Context | None = None
         if context:
@@ -306,6 +311,7 @@ class AsyncMemory:
             results=tuple(hit.result for hit in hits),
             settings=settings,
             applied=await self._applied(),
+            caller=caller or UNSET,
         )
         with self._sending(RECALLS.name, {space}) if record else nullcontext() as traceparent:
             event = self._event(space, as_of_ms, data, traceparent)

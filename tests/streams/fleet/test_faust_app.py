@@ -39,7 +39,7 @@ def test_settings_and_topics() -> None:
     assert (conf.consumer_auto_offset_reset, conf.broker_session_timeout) == ("earliest", 10)
     topics = app.topics
     handles: list[Any] = [topics.conversations, topics.recalls, topics.hubs, topics.facts, topics.control]
-    handles += [topics.dead_letters, topics.checkpoints, topics.effects]
+    handles += [topics.dead_letters, topics.checkpoints, topics.effects, topics.access]
     for handle, spec in zip(handles, TOPICS, strict=True):
         assert handle.get_topic_name() == spec.name
         assert (handle.partitions, handle.internal, handle.acks) == (spec.partitions, False, True)

@@ -17,6 +17,7 @@ import typer
 
 from helamem.schemas.errors import BadInput, ConfigurationError, HelamemError
 from helamem.streams.cli import (
+    access,
     archive,
     audit,
     config,
@@ -59,6 +60,7 @@ _GROUPS = (
     run,
     gateway,
     keys,
+    access,
     mcp,
     store,
     digest,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from helamem.schemas.errors import BadInput, RetryLater
-from helamem.schemas.topics import CHECKPOINTS, DEAD_LETTERS, EFFECTS
+from helamem.schemas.topics import ACCESS, CHECKPOINTS, DEAD_LETTERS, EFFECTS
 from helamem.streams.backoff import Stopped
 from helamem.streams.cli.commands import check_space
 from helamem.streams.cli.output import say
@@ -35,7 +35,7 @@ PATIENCE_S = 3.0
 """How long a command goes on trying while the store or the disk refuses, before it gives up."""
 _GROUPS = ("encoding", "co-activation", "consolidation")
 _NAMED_SPACES = 5
-_NOT_PROCESSED = {DEAD_LETTERS.name, CHECKPOINTS.name, EFFECTS.name}
+_NOT_PROCESSED = {DEAD_LETTERS.name, CHECKPOINTS.name, EFFECTS.name, ACCESS.name}
 """Topics that people and auditors read, and what is looked up."""
 
 T = TypeVar("T")

@@ -18,6 +18,7 @@ from mode.types import ServiceT
 
 from helamem.schemas.errors import ConfigurationError
 from helamem.schemas.topics import (
+    ACCESS,
     CHECKPOINTS,
     CONTROL,
     CONVERSATIONS,
@@ -93,6 +94,11 @@ class Topics(Conductor):
     def effects(self) -> TopicT:
         """`model.answered`: a busy topic, which is read by an index of its own."""
         return self.of(EFFECTS)
+
+    @property
+    def access(self) -> TopicT:
+        """`space.accessed`, `key.changed`."""
+        return self.of(ACCESS)
 
     def of(self, spec: TopicSpec) -> TopicT:
         """Return the topic of this kind; which generation of it is in use is looked up when the application starts.

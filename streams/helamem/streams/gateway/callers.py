@@ -10,6 +10,8 @@ from helamem.streams.gateway.problems import Problem
 from helamem.streams.gateway.rights import Right
 
 SCOPE = "helamem.caller"
+OWNER = "owner"
+"""Name of the owner of a home."""
 
 
 class Caller(Struct, frozen=True, kw_only=True):
@@ -19,6 +21,8 @@ class Caller(Struct, frozen=True, kw_only=True):
     """None is the owner of the home, or anybody where no keys are asked for: they may do everything."""
     owner: bool = False
     """Whether they have shown the token that stands in the home."""
+    name: str | None = None
+    """Who it is in records of access; None where nobody is told from others, since there are no keys."""
 
     def check(self, right: Right) -> None:
         """Refuse whoever lacks a right.

@@ -17,7 +17,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from helamem.schemas.errors import HelamemError
-from helamem.streams.gateway.callers import SCOPE, Caller
+from helamem.streams.gateway.accessed import SCOPE as ACCESSED
+from helamem.streams.gateway.accessed import Accessed
+from helamem.streams.gateway.callers import OWNER, SCOPE, Caller
 from helamem.streams.gateway.problems import Problem, away, failed, problem_of
 from helamem.streams.gateway.rights import NEEDED
 from helamem.streams.gateway.routes.console import ASSETS
@@ -71,13 +73,17 @@ class _Visit:
         self._begin_s = time.perf_counter()
         self._status = 0
         self._read_bytes = 0
+        self._instead: Problem | None = None
+        """What is answered instead of what the application says."""
 
     async def answer(self, receive: Receive, send: Send) -> None:
         async def noting(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self._status = message["status"]
                 message["headers"] = _completed(message.get("headers", []))
-            await send(message)
+                self._instead = await self._record()
+            if self._instead is None:
+                await send(message)
 
         async def counting() -> Message:
             message = await receive()
@@ -87,20 +93,35 @@ class _Visit:
             return message
 
         try:
+            problem = await self._visit(counting, noting)
+            if problem is not None:
+                self._instead = None
+                await problem.response()(self._scope, receive, noting)
+        finally:
+            self._note()
+
+    async def _visit(self, receive: Receive, send: Send) -> Problem | None:
+        """Have the application answer; return what is yet to be answered, where it did not or what it said was kept."""
+        try:
             self._let_in(Headers(scope=self._scope))
-            await self._app(self._scope, counting, noting)
+            await self._app(self._scope, receive, send)
         except asyncio.CancelledError:
             if self._status or not self._service.ending.is_set():
                 raise
             # The gateway stops and has waited for long enough: the server would answer, and log, that something failed.
-            stopping = away("the gateway is just stopping; send it again to the one that follows")
-            await stopping.response()(self._scope, receive, noting)
+            return away("the gateway is just stopping; send it again to the one that follows")
         except Exception as error:  # noqa: BLE001 - whatever it is, whoever asked is told something
-            problem = _problem(error)
+            problem = _problem(error)  # also where it was answered: it is logged here
             if not self._status:
-                await problem.response()(self._scope, receive, noting)
-        finally:
-            self._note()
+                return problem
+        return self._instead
+
+    async def _record(self) -> Problem | None:
+        """Record the access, where it is one; return what is answered instead, since that was not possible."""
+        accessed = self._scope.pop(ACCESSED, None)
+        if not isinstance(accessed, Accessed):
+            return None
+        return await accessed.record(self._service.trail, self._scope[SCOPE], self._status)
 
     def _let_in(self, headers: Headers) -> None:
         """Look who it is and whether they may come in.
@@ -121,7 +142,7 @@ class _Visit:
         kind, _, shown = headers.get("authorization", "").partition(" ")
         shown = shown.strip() if kind.lower() == "bearer" else ""
         if shown and hmac.compare_digest(shown.encode(), self._service.token.encode()):
-            return Caller(key=None, owner=True)
+            return Caller(key=None, owner=True, name=OWNER if keys.made() else None)
         if self._service.open_door and not keys.made():
             _check_host(headers)
             return Caller(key=None)
@@ -143,7 +164,7 @@ class _Visit:
                 f"the key {key.id} may ask {key.per_s:g} times a second; wait and ask again",
                 headers={"Retry-After": str(int(wait_s) + 1)},
             )
-        return Caller(key=key)
+        return Caller(key=key, name=key.id)
 
     def _note(self) -> None:
         """Count the request and log what it came to: neither its query nor anything that somebody wrote."""

@@ -9,9 +9,11 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
+from helamem.streams.gateway.accessed import SCOPE, Accessed
 from helamem.streams.gateway.callers import caller_of
 from helamem.streams.gateway.problems import Problem
 from helamem.streams.gateway.rights import NEEDED
+from helamem.streams.gateway.service import service_of
 
 ROUTE = "helamem.route"
 """Where in the scope a route leaves its path template."""
@@ -30,9 +32,13 @@ class GuardedRoute(APIRoute):
             request.scope[ROUTE] = path
             if right is not None:
                 caller = caller_of(request)
+                accessed = request.scope[SCOPE] = Accessed.of(request, path)
                 caller.check(right)
                 if "tenant" in request.path_params:
                     caller.check_space(f"{request.path_params['tenant']}/{request.path_params['name']}")
+                accessed.let_in(path)
+                if accessed.spaces and caller.name is not None:
+                    service_of(request).trail.check_room()
             if takes_json and not _is_json(request.headers.get("content-type", "")):
                 raise Problem(
                     415, "not-json", "the body must be application/json; set the header Content-Type to what it is"

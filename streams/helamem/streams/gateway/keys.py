@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
 from helamem.schemas.errors import BadInput, ConfigurationError, NotFound
+from helamem.schemas.events import KeyChanged
+from helamem.schemas.wire import Event
+from helamem.streams.access.records import change_event
 from helamem.streams.gateway.rates import TokenBucket
 from helamem.streams.gateway.rights import RIGHTS, Right
 from helamem.streams.sealing.files import write_secret
@@ -53,8 +56,17 @@ class ApiKey(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return tenant == self.tenant and any(fnmatchcase(name, pattern) for pattern in self.spaces)
 
 
-class _File(Struct, frozen=True, kw_only=True):
+class _Unrecorded(Struct, frozen=True, kw_only=True):
+    """A change that is not in the log yet: it stands in the file from the moment at which it counts."""
+
+    key: str
+    change: Literal["added", "revoked"]
+    time_ms: int
+
+
+class _File(Struct, frozen=True, kw_only=True, omit_defaults=True):
     keys: tuple[ApiKey, ...] = ()
+    unrecorded: tuple[_Unrecorded, ...] = ()
 
 
 class Keys:
@@ -68,6 +80,7 @@ class Keys:
         self._path = home / FILE
         self._read_as: tuple[int, int, int] | None = None
         self._keys: dict[str, ApiKey] = {}
+        self._unrecorded: tuple[_Unrecorded, ...] = ()
         self._made = False
         self._buckets: dict[str, tuple[float, TokenBucket]] = {}
 
@@ -145,8 +158,9 @@ class Keys:
             per_s=per_s,
             created_ms=clock(),
         )
-        with self._changing() as keys:
+        with self._changing() as (keys, unrecorded):
             keys[id_] = key
+            unrecorded.append(_Unrecorded(key=id_, change="added", time_ms=key.created_ms))
         return key, text
 
     def revoke(self, id_: str, clock: Callable[[], int]) -> ApiKey:
@@ -155,25 +169,44 @@ class Keys:
         Raises:
             NotFound: There is no such key.
         """
-        with self._changing() as keys:
+        with self._changing() as (keys, unrecorded):
             found = keys.get(id_)
             if found is None:
                 raise NotFound(f"there is no key {id_}; see: helamem keys list")
             if found.revoked_ms is None:
-                keys[id_] = msgspec.structs.replace(found, revoked_ms=clock())
+                keys[id_] = msgspec.structs.replace(found, revoked_ms=(now_ms := clock()))
+                unrecorded.append(_Unrecorded(key=id_, change="revoked", time_ms=now_ms))
             return keys[id_]
 
+    def unrecorded(self) -> list[Event]:
+        """Return the events of changes that are not in the log yet, in order; whoever has the log appends them."""
+        self._refresh()
+        return [
+            change_event(
+                one.time_ms,
+                KeyChanged(key=key.id, change=one.change, tenant=key.tenant, spaces=key.spaces, rights=key.rights),
+            )
+            for one in self._unrecorded
+            if (key := self._keys.get(one.key)) is not None
+        ]
+
+    def recorded(self, events: list[Event]) -> None:
+        """Note that these events are in the log."""
+        done = {(one.data.key, one.data.change) for one in events if isinstance(one.data, KeyChanged)}
+        with self._changing() as (_, unrecorded):
+            unrecorded[:] = [one for one in unrecorded if (one.key, one.change) not in done]
+
     @contextmanager
-    def _changing(self) -> Iterator[dict[str, ApiKey]]:
-        """Give all keys to change, and write them; two who change them wait for each other."""
+    def _changing(self) -> Iterator[tuple[dict[str, ApiKey], list[_Unrecorded]]]:
+        """Give all keys and what of them is not recorded to change, and write them; two who do wait for each other."""
         lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             self._refresh()
-            keys = dict(self._keys)
-            yield keys
-            if keys != self._keys:
-                written = msgspec.json.encode(_File(keys=tuple(keys.values())))
+            keys, unrecorded = dict(self._keys), [*self._unrecorded]
+            yield keys, unrecorded
+            if (keys, tuple(unrecorded)) != (self._keys, self._unrecorded):
+                written = msgspec.json.encode(_File(keys=tuple(keys.values()), unrecorded=tuple(unrecorded)))
                 write_secret(self._path, msgspec.json.format(written) + b"\n")
         finally:
             os.close(lock)
@@ -184,7 +217,7 @@ class Keys:
         try:
             found = self._path.stat()
         except FileNotFoundError:
-            self._read_as, self._keys = None, {}
+            self._read_as, self._keys, self._unrecorded = None, {}, ()
             return
         as_found = found.st_ino, found.st_mtime_ns, found.st_size
         if as_found == self._read_as:
@@ -193,7 +226,7 @@ class Keys:
             read = msgspec.json.decode(self._path.read_bytes(), type=_File)
         except msgspec.DecodeError as error:
             raise ConfigurationError(f"{self._path} is damaged ({error}); restore it from a copy") from None
-        self._keys = {key.id: key for key in read.keys}
+        self._keys, self._unrecorded = {key.id: key for key in read.keys}, read.unrecorded
         self._made = self._made or bool(self._keys)
         self._read_as = as_found
 

@@ -37,3 +37,23 @@ NEEDED: dict[tuple[str, str], Right | None] = {
     ("POST", f"{_SPACE}/erase"): "erase",
 }
 """By method and path template: the right that a key needs for it; None asks for no key."""
+
+_UNRECORDED = frozenset(
+    {
+        ("GET", "/metrics"),
+        ("POST", "/v1/owner/call"),
+        ("POST", "/v1/recall"),
+        ("GET", "/v1/spaces"),
+        ("GET", _SPACE),
+        ("POST", f"{_SPACE}/recall"),
+        ("POST", f"{_SPACE}/reinforce"),
+    }
+)
+
+
+def is_recorded(method: str, path: str) -> bool:
+    """Return whether it is recorded who was answered: not what is an event itself, nor what shows nobody's words.
+
+    The owner's own calls are not: who has the files needs no gateway to read them.
+    """
+    return NEEDED[method, path] not in (None, "append") and (method, path) not in _UNRECORDED

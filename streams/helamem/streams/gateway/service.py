@@ -10,11 +10,13 @@ from pathlib import Path
 from starlette.requests import Request
 
 from helamem.schemas.errors import RetryLater
+from helamem.streams.access.trail import AccessTrail
 from helamem.streams.async_memory import AsyncMemory
 from helamem.streams.gateway.held import Held
 from helamem.streams.gateway.keys import Keys
 from helamem.streams.gateway.served import new_token
 from helamem.streams.gateway.walks import Walks
+from helamem.streams.log.port import Log
 from helamem.streams.metrics.registry import Metrics
 from helamem.streams.metrics.server import Health
 
@@ -43,6 +45,8 @@ class Service:
         self.metrics = metrics
         self.health = health
         self.open_door = open_door
+        self.trail = AccessTrail(self._log, keys)
+        """Who asked for what, on its way into the log."""
         self.token = new_token()
         """Shown by the owner of the home."""
         self.ending = asyncio.Event()
@@ -61,6 +65,11 @@ class Service:
         """
         with self.held.use() as memory:
             yield memory
+
+    @contextmanager
+    def _log(self) -> Iterator[Log]:
+        with self.memory() as memory:
+            yield memory.instance.log
 
     def check_streams(self) -> None:
         """Refuse one more stream of events where there are as many as there may be.

@@ -23,7 +23,7 @@ from helamem.schemas.events import (
     SubjectErased,
 )
 from helamem.schemas.ids import derived_id
-from helamem.schemas.topics import CONTROL, DEAD_LETTERS, EFFECTS, FACTS, HUBS, RECALLS, TOPICS, TopicSpec
+from helamem.schemas.topics import ACCESS, CONTROL, DEAD_LETTERS, EFFECTS, FACTS, HUBS, RECALLS, TOPICS, TopicSpec
 from helamem.streams.lineage.node import Kind, Lineage, Node
 from helamem.streams.lineage.reader import Found, LogReader
 from helamem.streams.lineage.refold import Refolded, edge_node, refold
@@ -67,7 +67,7 @@ async def trace(reader: LogReader, event_id: str, *, space: str | None = None) -
     places = [
         one
         for topic in TOPICS
-        if topic not in (DEAD_LETTERS, EFFECTS)
+        if topic not in (DEAD_LETTERS, EFFECTS, ACCESS)
         async for one in reader.events(topic, space, naming=event_id, put_aside=True)
         if one.event.id == event_id
     ]

@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from helamem.streams.erasure.erase import Work, erase
 from helamem.streams.erasure.steps import Erasure
+from helamem.streams.gateway.accessed import accessed_of
 from helamem.streams.gateway.answers import ErasureOut
 from helamem.streams.gateway.fields import NamePath, TenantPath
 from helamem.streams.gateway.requests import EraseIn
@@ -29,6 +30,7 @@ async def erase_subject(request: Request, tenant: TenantPath, name: NamePath, as
     """
     space, service = f"{tenant}/{name}", service_of(request)
     if asked.dry_run:
+        accessed_of(request).endpoint += " (dry run)"
         with service.memory() as memory:
 
             @asynccontextmanager

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fastapi import APIRouter
 from starlette.requests import Request
 
 from helamem.streams.async_memory import AsyncMemory, Recalled
+from helamem.streams.gateway.accessed import accessed_of
 from helamem.streams.gateway.answers import RecallOut, RecallsOut, ReinforcedOut
 from helamem.streams.gateway.callers import caller_of
 from helamem.streams.gateway.fields import IdempotencyKey, NamePath, TenantPath
@@ -25,8 +28,10 @@ async def recall(request: Request, tenant: TenantPath, name: NamePath, asked: Re
 
     A space that there is not yet knows nothing.
     """
+    spaces = [f"{tenant}/{name}"]
+    _unrecorded(request, spaces, asked)
     with service_of(request).memory() as memory:
-        return RecallOut.of(await _recall(memory, f"{tenant}/{name}", asked))
+        return RecallOut.of(await _recall(memory, spaces[0], asked, caller_of(request).name))
 
 
 async def recall_several(request: Request, asked: RecallsIn) -> RecallsOut:
@@ -34,9 +39,12 @@ async def recall_several(request: Request, asked: RecallsIn) -> RecallsOut:
     caller = caller_of(request)
     spaces = list(dict.fromkeys(asked.spaces))
     for space in spaces:
+        if not caller.covers(space):
+            accessed_of(request).spaces = (space,)
         caller.check_space(space)
+    _unrecorded(request, spaces, asked)
     with service_of(request).memory() as memory:
-        return RecallsOut(recalls=[RecallOut.of(await _recall(memory, space, asked)) for space in spaces])
+        return RecallsOut(recalls=[RecallOut.of(await _recall(memory, space, asked, caller.name)) for space in spaces])
 
 
 async def reinforce(
@@ -53,7 +61,15 @@ async def reinforce(
     return ReinforcedOut(recall_id=useful.recall_id, reinforced=useful.memory_ids)
 
 
-async def _recall(memory: AsyncMemory, space: str, asked: RecallIn) -> Recalled:
+def _unrecorded(request: Request, spaces: Sequence[str], asked: RecallIn) -> None:
+    """Have recalls that leave no event recorded as any other look into a space."""
+    accessed = accessed_of(request)
+    accessed.spaces, accessed.changes = () if asked.record else tuple(spaces), False
+    if accessed.spaces:
+        service_of(request).trail.check_room()
+
+
+async def _recall(memory: AsyncMemory, space: str, asked: RecallIn, caller: str | None) -> Recalled:
     return await memory.recall(
         space,
         asked.query,
@@ -65,4 +81,5 @@ async def _recall(memory: AsyncMemory, space: str, asked: RecallIn) -> Recalled:
         context=asked.context,
         as_of=asked.as_of,
         record=asked.record,
+        caller=caller,
     )

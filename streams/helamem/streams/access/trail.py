@@ -1,0 +1,151 @@
+"""`AccessTrail`: who asked for what, on its way into the log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
+from typing import Protocol
+
+from helamem.schemas.errors import HelamemError, RetryLater
+from helamem.schemas.events import SpaceAccessed
+from helamem.schemas.records import NewRecord
+from helamem.schemas.wire import Event
+from helamem.streams.access.records import access_record
+from helamem.streams.home import wall_clock_ms
+from helamem.streams.ingest.incoming import record_of
+from helamem.streams.log.port import Log
+
+FLUSH_S = 0.5
+"""How often what waits is appended: a process that is killed loses so much of it, and what one append takes."""
+MOST_WAITING = 100_000
+"""Records that wait while the log is away; then nobody reads what could not be recorded."""
+_PATIENCE_S = 30.0
+"""How long an answer waits until it is recorded: another erasure may have closed the log just then."""
+_AGAIN_S = 0.05
+_log = logging.getLogger(__name__)
+
+
+class Changes(Protocol):
+    """Where changes of keys wait that are not in the log yet."""
+
+    def unrecorded(self) -> list[Event]:
+        """Return their events, in order."""
+        ...
+
+    def recorded(self, events: list[Event]) -> None:
+        """Note that these are in the log."""
+        ...
+
+
+class AccessTrail:
+    """Appends accesses to the log: many at once soon after they were answered, or one before it is.
+
+    Args:
+        log: Gives the log for one append; raises `RetryLater` where it is closed for a while.
+        changes: Changes of keys, which are appended with them.
+        clock: Milliseconds since 1970.
+        new_id: Makes ids of events.
+    """
+
+    def __init__(
+        self,
+        log: Callable[[], AbstractContextManager[Log]],
+        changes: Changes,
+        clock: Callable[[], int] = wall_clock_ms,
+        new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+    ) -> None:
+        self._log = log
+        self._changes = changes
+        self._clock = clock
+        self._new_id = new_id
+        self._waiting: list[NewRecord] = []
+        self._in_turn = asyncio.Lock()
+
+    def check_room(self) -> None:
+        """Refuse what could not be recorded.
+
+        Raises:
+            RetryLater: Too much waits for the log already.
+        """
+        if len(self._waiting) >= MOST_WAITING:
+            raise RetryLater(
+                f"{MOST_WAITING:,} accesses wait to be recorded and the log takes none, so nobody may read more now"
+            )
+
+    def note(self, space: str, accessed: SpaceAccessed) -> None:
+        """Have an access appended soon.
+
+        Raises:
+            BadInput: There can be no such space.
+        """
+        self._waiting.append(access_record(self._new_id(), space, self._clock(), accessed))
+
+    async def flush(self) -> None:
+        """Append what waits; what cannot be appended goes on waiting.
+
+        Raises:
+            RetryLater: The log cannot be written now.
+        """
+        async with self._in_turn:
+            changes = self._changes.unrecorded()
+            count = len(self._waiting)
+            records = [*(record_of(one) for one in changes), *self._waiting]
+            if not records:
+                return
+            with self._log() as log:
+                await log.append(records)
+            del self._waiting[:count]
+            if changes:
+                self._changes.recorded(changes)
+
+    async def flush_surely(self) -> None:
+        """Append what waits, and wait for a log that is away a little.
+
+        Raises:
+            RetryLater: It stays away.
+        """
+        until_s = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                return await self.flush()
+            except RetryLater:
+                if time.monotonic() >= until_s:
+                    raise
+                await asyncio.sleep(_AGAIN_S)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Append what is noted as long as the context lasts, and the rest at its end."""
+        ending = asyncio.Event()
+        flushing = asyncio.create_task(self._flush_until(ending))
+        try:
+            yield
+        finally:
+            ending.set()
+            await flushing
+            try:
+                await self.flush()
+            except HelamemError as error:
+                _log.error("accesses were not recorded: %d, since %s", len(self._waiting), error)
+
+    async def _flush_until(self, ending: asyncio.Event) -> None:
+        told = False
+        while not ending.is_set():
+            try:
+                async with asyncio.timeout(FLUSH_S):
+                    await ending.wait()
+            except TimeoutError:
+                pass
+            try:
+                await self.flush()
+                told = False
+            except RetryLater:  # closed for an erasure, or its disk is full: `check_room` minds how much waits
+                continue
+            except HelamemError as error:
+                if not told:
+                    _log.error("accesses cannot be recorded: %s", error)
+                told = True
