@@ -7,7 +7,7 @@ with the recorded ones: the same log must give the same hubs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from msgspec import Struct
@@ -22,6 +22,7 @@ from helamem.schemas.errors import RetryLater
 from helamem.schemas.records import Record, TopicPartition
 from helamem.schemas.settings import Settings
 from helamem.schemas.topics import CONTROL, CONVERSATIONS, FACTS, RECALLS, TopicSpec
+from helamem.streams.backoff import Backoff, until_done
 from helamem.streams.derived import Derived, HubComparison
 from helamem.streams.log.partitioner import partition_of
 from helamem.streams.log.port import Log
@@ -97,6 +98,10 @@ async def part_of(
     return Part(ends, vector, frozenset(spaces) or None, only)
 
 
+async def _nothing() -> None:
+    """Settle nothing: the pump has everything made durable as it goes."""
+
+
 async def rebuild(
     log: Log,
     store: MemoryStore,
@@ -104,11 +109,25 @@ async def rebuild(
     part: Part,
     derived: Derived,
     *,
+    settle: Callable[[], Awaitable[None]] = _nothing,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     on_retry: Callable[[RetryLater], None] = lambda error: None,
 ) -> Replayed:
-    """Fold a part of a log into a store, from its checkpoints on; nothing is written back. Say what it came to."""
-    records = await _fold(log, store, processors, part, derived, on_progress=on_progress, on_retry=on_retry)
+    """Fold a part of a log into a store, from its checkpoints on; nothing is written back. Say what it came to.
+
+    Args:
+        log: What is folded.
+        store: Where to.
+        processors: What folds.
+        part: Of the log.
+        derived: Takes what would be written back.
+        settle: Makes durable what `store` has put off; it is done before anything is read for what it came to.
+        on_progress: Told how many records of how many were applied.
+        on_retry: Told whenever something is away and will be tried again.
+    """
+    records = await _fold(
+        log, store, processors, part, derived, settle=settle, on_progress=on_progress, on_retry=on_retry
+    )
     hubs_until = part.moment if part.only in (None, "edges") else {}
     return Replayed(
         records=records,
@@ -126,11 +145,12 @@ async def refold(
     part: Part,
     derived: Derived,
     *,
+    settle: Callable[[], Awaitable[None]] = _nothing,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     on_retry: Callable[[RetryLater], None] = lambda error: None,
 ) -> None:
     """Fold a part of a log into a store, and no more."""
-    await _fold(log, store, processors, part, derived, on_progress=on_progress, on_retry=on_retry)
+    await _fold(log, store, processors, part, derived, settle=settle, on_progress=on_progress, on_retry=on_retry)
 
 
 async def _fold(
@@ -140,10 +160,11 @@ async def _fold(
     part: Part,
     derived: Derived,
     *,
+    settle: Callable[[], Awaitable[None]],
     on_progress: Callable[[int, int], None],
     on_retry: Callable[[RetryLater], None],
 ) -> int:
-    """Fold, and return how many records that part of the log has."""
+    """Fold, settle, and return how many records that part of the log has."""
     begins = await log.begin_offsets(list(part.ends))
     total = sum(max(0, end - begins[at]) for at, end in part.ends.items())
     checkpoints = [await store.load_checkpoints(processor.group) for processor in processors]
@@ -182,6 +203,8 @@ async def _fold(
                 tasks.create_task(pump.run(until=part.ends))
     except BaseExceptionGroup as group:
         raise group.exceptions[0] from None
+    await until_done(settle, backoff=Backoff(), stopping=asyncio.Event(), on_retry=on_retry)
+    on_progress(done, total)  # whoever was told to wait is told that it goes on
     return total
 
 

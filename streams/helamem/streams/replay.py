@@ -6,7 +6,7 @@ A replay fills a home of its own; `rebuild` says how it folds.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypedDict, TypeVar, Unpack
@@ -24,7 +24,6 @@ from helamem.processors.store.port import MemoryStore
 from helamem.schemas.errors import BadInput, RetryLater
 from helamem.schemas.settings import Settings
 from helamem.schemas.topics import CONVERSATIONS, TOPICS
-from helamem.streams.backoff import Backoff, until_done
 from helamem.streams.derived import Derived
 from helamem.streams.effects.replayed import Reading, recorded_sources, replayed_vectors
 from helamem.streams.home import Asked, Home, wall_clock_ms
@@ -184,6 +183,7 @@ class Work(Protocol[T_co]):
         part: Part,
         derived: Derived,
         *,
+        settle: Callable[[], Awaitable[None]] = ...,
         on_progress: Callable[[int, int], None] = ...,
         on_retry: Callable[[RetryLater], None] = ...,
     ) -> T_co:
@@ -264,18 +264,17 @@ async def _replay(
                 CoActivation(child.store, settings, spaces=part.spaces),
             )
             derived = Derived(target.derived_path)
-            reached = 0, 0
-
-            def note(done: int, total: int) -> None:
-                nonlocal reached
-                reached = done, total
-                on_progress(done, total)
-
-            working = work(log, child.store, processors, part, derived, on_progress=note, on_retry=on_retry)
+            working = work(
+                log,
+                child.store,
+                processors,
+                part,
+                derived,
+                settle=child.settle,
+                on_progress=on_progress,
+                on_retry=on_retry,
+            )
             done = await child.serving(working)
-            patiently = until_done(child.settle, backoff=Backoff(), stopping=asyncio.Event(), on_retry=on_retry)
-            await child.serving(patiently)
-            on_progress(*reached)  # whoever was told to wait is told that it goes on
             if graphs:
                 await child.serving(child.store.optimize())
         target.finish_projection()

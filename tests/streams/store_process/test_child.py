@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,14 +16,15 @@ import pytest
 from contracts.store_contract import DIMENSION, all_turns, memory
 from fakes.directories import directory
 from fakes.words import wordllama
+from helamem.processors.digest import Digest, digest
 from helamem.processors.store.edge import EdgeStore
-from helamem.processors.store.port import Writes
+from helamem.processors.store.port import MemoryStore, Writes
 from helamem.schemas.errors import ConfigurationError, RetryLater
 from helamem.streams.async_memory import AsyncMemory, Message
 from helamem.streams.home import Home
 from helamem.streams.replay import replay
 from helamem.streams.store_process.child import child_store
-from helamem.streams.store_process.seldom import SETTLE_BYTES
+from helamem.streams.store_process.seldom import SETTLE_BYTES, SeldomFlushed
 from streams.cli.shell import run, start
 
 LONG = 20_000
@@ -95,6 +97,38 @@ async def test_a_child_that_does_not_come_to_serve_says_why(place: Path) -> None
         with pytest.raises(ConfigurationError, match=r"^\S*store.sock is no socket, and one has to be there; "):
             async with child_store(home, dimension=DIMENSION, language="english"):
                 pass
+
+
+def test_it_loads_what_a_store_needs() -> None:
+    """A replay waits for it at its start, so nothing of pumps, brokers and logging comes along."""
+    program = f"import sys, {child_store.__module__}; print('\\n'.join(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert child_store.__module__ in loaded
+    assert {"aiokafka", "structlog", "helamem.streams.pump"}.isdisjoint(loaded)
+
+
+async def test_a_digest_is_of_what_is_on_the_disk(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that was put off is durable before the store is read for what a replay came to, and progress is told then."""
+    done: list[str] = []
+    settle = SeldomFlushed.settle
+
+    async def settling(store: SeldomFlushed) -> None:
+        await settle(store)
+        done.append("settled")
+
+    async def reading(store: MemoryStore) -> Digest:
+        done.append("read")
+        return await digest(store)
+
+    monkeypatch.setattr(SeldomFlushed, "settle", settling)
+    monkeypatch.setattr("helamem.streams.rebuild.digest", reading)
+    await fill(place / "home", 20)
+
+    def note(reached: int, total: int) -> None:
+        done.append(f"{reached} of {total}")
+
+    await replay(place / "home", place / "other", embedder=wordllama(), on_progress=note)
+    assert done[-4:] == ["28 of 28", "settled", "28 of 28", "read"], "of the messages, and the settings of 8 partitions"
 
 
 @pytest.mark.parametrize("settle_bytes", [1, SETTLE_BYTES])
