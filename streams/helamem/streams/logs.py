@@ -15,17 +15,19 @@ import threading
 import traceback
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import orjson
-import structlog
-from structlog.typing import EventDict, WrappedLogger
 
 from helamem.schemas.errors import Poison
 from helamem.schemas.ids import space_hash
 from helamem.schemas.records import Record
 from helamem.schemas.traceparent import parse
 from helamem.schemas.wire import Event
+
+if TYPE_CHECKING:  # it takes longer to load than most of what a short command does
+    import structlog
+    from structlog.typing import EventDict, WrappedLogger
 
 LEVELS = ("debug", "info", "warning", "error")
 _CLIENTS = ("aiokafka", "faust", "mode", "kafka", "qdrant_client", "httpx", "httpcore", "grpc", "urllib3", "botocore")
@@ -108,6 +110,8 @@ def _uncaught(kind: type[BaseException], error: BaseException | None, trace: Tra
 
 
 def _formatter(terminal: bool) -> structlog.stdlib.ProcessorFormatter:  # noqa: FBT001 - one of two ways
+    import structlog  # noqa: PLC0415 - see above
+
     shown: Any = (
         structlog.dev.ConsoleRenderer(colors=terminal)
         if terminal

@@ -17,12 +17,12 @@ from qdrant_edge import (
 
 from helamem.processors.store import edge_queries as queries
 from helamem.processors.store.checkpoints import CheckpointFiles
-from helamem.processors.store.edge_engine import EdgeEngine
+from helamem.processors.store.edge_engine import EdgeEngine, Pauses
 from helamem.processors.store.edge_ids import IdTexts
 from helamem.processors.store.edge_rewrite import IsErased, rewrite_shards
 from helamem.processors.store.edge_room import RESERVE_BYTES, Room
 from helamem.processors.store.edge_shards import Shards, open_shards
-from helamem.processors.store.edge_writer import EdgeWriter
+from helamem.processors.store.edge_writer import CHUNK, EdgeWriter
 from helamem.processors.store.group_commit import GroupCommit
 from helamem.processors.store.lexical import Lexical
 from helamem.processors.store.payload import (
@@ -82,7 +82,13 @@ class EdgeStore:
 
     @classmethod
     async def open(
-        cls, path: Path, *, dimension: int, language: str = "english", reserve_bytes: int = RESERVE_BYTES
+        cls,
+        path: Path,
+        *,
+        dimension: int,
+        language: str = "english",
+        reserve_bytes: int = RESERVE_BYTES,
+        pause_points: int = CHUNK,
     ) -> EdgeStore:
         """Open the store in a directory, or make it there.
 
@@ -91,6 +97,7 @@ class EdgeStore:
             dimension: Of the dense vectors.
             language: Of the keyword index.
             reserve_bytes: Free space on the disk below which writes are refused with `RetryLater`.
+            pause_points: Points that are written from one pause for readers to the next; more where nobody reads.
 
         Raises:
             ConfigurationError: The store was made for another dimension, language or version, is damaged, or another
@@ -103,7 +110,7 @@ class EdgeStore:
         except BaseException:
             await engine.shut()
             raise
-        writer = EdgeWriter(shards, lexical, dimension, Room(path, reserve_bytes))
+        writer = EdgeWriter(shards, lexical, dimension, Room(path, reserve_bytes), Pauses(pause_points))
 
         def reopened(is_erased: IsErased) -> Shards:
             try:

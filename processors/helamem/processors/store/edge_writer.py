@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from qdrant_edge import EdgeShard, Point, UpdateOperation
 
 from helamem.processors.store import edge_queries as queries
-from helamem.processors.store.edge_engine import chunks
+from helamem.processors.store.edge_engine import Pauses
 from helamem.processors.store.edge_room import Room
 from helamem.processors.store.edge_shards import DENSE, LEXICAL, Shards
 from helamem.processors.store.lexical import Lexical
@@ -47,13 +47,15 @@ class EdgeWriter:
         lexical: The keyword index's terms.
         dimension: Of the dense vectors.
         room: On the disk.
+        pauses: For those who read meanwhile.
     """
 
-    def __init__(self, shards: Shards, lexical: Lexical, dimension: int, room: Room) -> None:
+    def __init__(self, shards: Shards, lexical: Lexical, dimension: int, room: Room, pauses: Pauses) -> None:
         self.shards = shards
         self._lexical = lexical
         self._dimension = dimension
         self._room = room
+        self._chunks = pauses.chunks
         # What a killed process wrote is back from the write-ahead log, which nobody has synced either.
         self._dirty = set(Shards._fields)
         self._marked = shards.marks.info().points_count > 0
@@ -66,9 +68,9 @@ class EdgeWriter:
             RetryLater: The disk is almost full; some of it may have been written, and may be given again.
         """
         check_vectors(writes, self._dimension)
-        for memories in chunks(writes.memories, CHUNK):
+        for memories in self._chunks(writes.memories, CHUNK):
             self._insert("memories", [(m.turn.id, m.dense, m.lexical, turn_payload(m.turn)) for m in memories])
-        for facts in chunks(writes.facts, CHUNK):
+        for facts in self._chunks(writes.facts, CHUNK):
             self._insert("facts", [(f.record.id, f.dense, f.lexical, fact_payload(f.record)) for f in facts])
         for record in writes.amendments:
             self._update("facts", queries.amendment(record))
@@ -106,14 +108,14 @@ class EdgeWriter:
     def _replace(self, name: str, rows: Sequence[tuple[Position, str, EdgeRow | Mark]]) -> None:
         """Write what is absent or older; rows of one position go in one operation, in the order of positions."""
         for position, group in groupby(sorted(rows, key=_position), key=_position):
-            for chunk in chunks(list(group), CHUNK):
+            for chunk in self._chunks(list(group), CHUNK):
                 points = [Point(id=id_, vector={}, payload=_payload(row)) for _, id_, row in chunk]
                 self._update(name, queries.replacement(points, position))
                 self._marked = self._marked or name == "marks"
 
     def _carry_over(self, mark_ids: Sequence[str]) -> None:
         """Make targets look as the stored marks say, which may be newer than the ones just written."""
-        for ids in chunks(mark_ids, CHUNK):
+        for ids in self._chunks(mark_ids, CHUNK):
             records = self.shards.marks.retrieve([*ids], with_payload=True, with_vector=False)
             marks = [mark_of(record.payload or {}) for record in records]
             for (collection, space, hidden), targets in by_shelf(marks).items():

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
 
-from helamem.processors.consolidation.llm.watch import Watch
-from helamem.processors.embedder.port import AsyncEmbedder, Embedder
-from helamem.processors.port import Processor
-from helamem.processors.store.port import MemoryStore
-from helamem.schemas.errors import RetryLater
-from helamem.schemas.records import TopicPartition
-from helamem.streams.log.port import Log
-from helamem.streams.metrics.catalogue import Metric
-from helamem.streams.pump import Progress
+if TYPE_CHECKING:  # a store process needs none of it, and a replay waits until its child has loaded its modules
+    from helamem.processors.consolidation.llm.watch import Watch
+    from helamem.processors.embedder.port import AsyncEmbedder, Embedder
+    from helamem.processors.port import Processor
+    from helamem.processors.store.port import MemoryStore
+    from helamem.schemas.errors import RetryLater
+    from helamem.schemas.records import TopicPartition
+    from helamem.streams.log.port import Log
+    from helamem.streams.metrics.catalogue import Metric
+    from helamem.streams.pump import Progress
 
 
 class Uncounted:

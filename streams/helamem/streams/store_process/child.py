@@ -22,6 +22,7 @@ from helamem.schemas.errors import ConfigurationError, HelamemError, RetryLater
 from helamem.streams.home import Home
 from helamem.streams.store_process.seldom import SeldomFlushed
 from helamem.streams.store_process.server import serve_held
+from helamem.streams.switch_interval import yielding_sooner
 
 T = TypeVar("T")
 
@@ -29,6 +30,8 @@ _NOTICE_S = 2.0
 """How long after a broken connection the end of the child is waited for."""
 _REFUSED = 2
 """Exit code of a child that would end in the same way again."""
+_PAUSE_POINTS = 128
+"""Points from one pause to the next: nobody recalls meanwhile, and what comes in needs the interpreter now and then."""
 _COLLECT_AFTER = 50_000
 """New objects after which the child looks for garbage: writes come in by the ten thousand and hold no circles."""
 
@@ -168,7 +171,7 @@ async def _serve(home: Path, dimension: int, language: str) -> None:
     if not await reader.readline():
         return  # the parent has ended before there was a store
     watching = loop.create_task(watch())
-    await serve_held(home, stopping, dimension=dimension, language=language, on_ready=tell)
+    await serve_held(home, stopping, dimension=dimension, language=language, pause_points=_PAUSE_POINTS, on_ready=tell)
     watching.cancel()
 
 
@@ -177,7 +180,8 @@ def _main() -> int:
     gc.set_threshold(_COLLECT_AFTER)
     home, dimension, language = sys.argv[1:]
     try:
-        asyncio.run(_serve(Path(home), int(dimension), language))
+        with yielding_sooner():
+            asyncio.run(_serve(Path(home), int(dimension), language))
     except HelamemError as error:
         sys.stderr.write(f"{error}\n")
         return 1 if isinstance(error, RetryLater) else _REFUSED

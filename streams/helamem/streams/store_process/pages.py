@@ -11,6 +11,7 @@ from qdrant_edge import EdgeShard, ScrollRequest
 from helamem.processors.store import edge_queries as queries
 from helamem.processors.store.edge import EdgeStore
 from helamem.processors.store.edge_room import RESERVE_BYTES
+from helamem.processors.store.edge_writer import CHUNK
 from helamem.processors.store.payload import fact_of, row_of, turn_of
 from helamem.processors.store.port import EdgeRow, FactRecord, Turn
 from helamem.streams.store_process.protocol import Kind
@@ -26,10 +27,18 @@ class PagedStore(EdgeStore):
 
     @classmethod
     async def open(
-        cls, path: Path, *, dimension: int, language: str = "english", reserve_bytes: int = RESERVE_BYTES
+        cls,
+        path: Path,
+        *,
+        dimension: int,
+        language: str = "english",
+        reserve_bytes: int = RESERVE_BYTES,
+        pause_points: int = CHUNK,
     ) -> Self:
         """Open the store, or make it; see `EdgeStore.open`."""
-        store = await super().open(path, dimension=dimension, language=language, reserve_bytes=reserve_bytes)
+        store = await super().open(
+            path, dimension=dimension, language=language, reserve_bytes=reserve_bytes, pause_points=pause_points
+        )
         assert isinstance(store, cls)
         return store
 

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from helamem.processors.store.edge_shards import SCHEMA
+from helamem.processors.store.edge_writer import CHUNK
 from helamem.schemas.errors import RetryLater
 from helamem.schemas.settings import Settings
 from helamem.streams.home import STORE, Home
@@ -90,6 +91,7 @@ async def serve_held(
     *,
     dimension: int,
     language: str,
+    pause_points: int = CHUNK,
     on_ready: Callable[[Path], None] = lambda path: None,
     complain: Callable[[str], None] = lambda sentence: None,
     metrics: Metrics | None = None,
@@ -97,7 +99,7 @@ async def serve_held(
     """Do the same in a home that this process holds already, or that whoever started it holds with it."""
     store_path = path / STORE
     with bound(path) as (listening, address):
-        store = await PagedStore.open(store_path, dimension=dimension, language=language)
+        store = await PagedStore.open(store_path, dimension=dimension, language=language, pause_points=pause_points)
         try:
             server = _Server(store, _MadeFor(dimension=dimension, language=language), complain, metrics)
             await server.run(listening, stopping, lambda: on_ready(address))
