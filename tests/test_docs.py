@@ -207,12 +207,13 @@ def test_commands_of_the_gateway_page_run(tmp_path: Path) -> None:
                 answer = json.loads(done.stdout)
                 if "/mira/recall " in command:
                     ids = {"recall": [answer["recall_id"]], "memories": [hit["id"] for hit in answer["results"]]}
-            made, listed, revoke = keys.strip().splitlines()
+            made, listed, limit, revoke = keys.strip().splitlines()
             key = json.loads(_helamem(made, tmp_path))
             refused = _curl(f"{address}/v1/spaces")
             assert json.loads(refused)["status"] == 401
             assert json.loads(_curl(f"{address}/v1/spaces", "-H", f"Authorization: Bearer {key['key']}"))["spaces"]
             assert len(json.loads(_helamem(listed, tmp_path))["keys"]) == 1
+            assert json.loads(_helamem(limit, tmp_path))["messages_a_day"] == 100_000
             _curl(f"{address}/v1/spaces/acme/mira/facts", "-H", f"Authorization: Bearer {key['key']}")
             _helamem(revoke.replace("KEY_ID", key["id"]), tmp_path)
             assert (

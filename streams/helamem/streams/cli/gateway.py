@@ -143,7 +143,7 @@ async def _serve(home: Path, host: str, port: int, metrics: tuple[int | None, st
                 page = f"; the console is at {address}/" if pages() else ""
                 anybody = "" if keys.made() else "; there are no keys, so anybody on this machine may ask"
                 with announced(home, address, service.token):
-                    async with service.trail.running():
+                    async with service.recording():
                         say(f"answering for {home} at {address}{page}{anybody}; stop with Ctrl-C or SIGTERM")
                         beating = asyncio.create_task(health.beat())
                         await server.serve(sockets=[listener])

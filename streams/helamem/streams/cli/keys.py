@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
     add(group, "add", add_key, "helamem keys add --tenant acme --rights append,recall")
     add(group, "list", list_keys, "helamem keys list")
     add(group, "revoke", revoke, "helamem keys revoke KEY_ID")
+    add(group, "limit", limit, "helamem keys limit --tenant acme --messages-a-day 100000")
     app.add_typer(group)
 
 
@@ -99,6 +100,58 @@ def revoke(
     Home.look(home)
     found = Keys(home).revoke(key_id, wall_clock_ms)
     show(_described(found), lambda console: console.print(f"revoked {found.id}"), as_json=json)
+
+
+def limit(
+    *,
+    tenant: Annotated[
+        str, typer.Option("--tenant", help="Whose: the part of a space's name before the slash.", show_default=False)
+    ],
+    rate: Annotated[
+        float | None, typer.Option("--rate", help="Most requests a second.", show_default="as it is")
+    ] = None,
+    messages_a_day: Annotated[
+        int | None, typer.Option("--messages-a-day", help="Most messages a day (UTC).", show_default="as it is")
+    ] = None,
+    bytes_a_day: Annotated[
+        int | None,
+        typer.Option("--bytes-a-day", help="Most bytes of their texts a day (UTC).", show_default="as it is"),
+    ] = None,
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
+) -> None:
+    """Bound what all keys of a tenant may ask and append together, and show it with what was appended today.
+
+    0 lifts a bound, and one that is not named stays. A gateway that runs heeds it at once.
+    """
+    from helamem.streams.gateway.keys import Keys  # noqa: PLC0415 - not every command needs it
+    from helamem.streams.gateway.quotas import Quotas  # noqa: PLC0415 - likewise
+
+    Home.look(home)
+    keys = Keys(home)
+    bounds = keys.limit(tenant, per_s=rate, messages_a_day=messages_a_day, bytes_a_day=bytes_a_day)
+    used = Quotas(home, keys).used(tenant)
+    rows = [
+        ("requests a second", bounds.per_s, None),
+        ("messages a day", bounds.messages_a_day, used.messages),
+        ("bytes of text a day", bounds.bytes_a_day, used.size_bytes),
+    ]
+    answer = {
+        "tenant": tenant,
+        "per_s": bounds.per_s,
+        "messages_a_day": bounds.messages_a_day,
+        "bytes_a_day": bounds.bytes_a_day,
+        "today": {"messages": used.messages, "bytes": used.size_bytes},
+    }
+
+    def people(console: Console) -> None:
+        told = [
+            (what, "no bound" if most is None else f"{most:,}", "" if now is None else f"{now:,}")
+            for what, most, now in rows
+        ]
+        console.print(table(tenant, ("what", "at most", "today"), told, right=("at most", "today")))
+
+    show(answer, people, as_json=json)
 
 
 def _keys(home: Path) -> list[ApiKey]:

@@ -158,12 +158,10 @@ class _Visit:
                 headers={"WWW-Authenticate": 'Bearer realm="helamem"'},
             )
         if wait_s := keys.wait_s(key):
-            raise Problem(
-                429,
-                "too-many-requests",
-                f"the key {key.id} may ask {key.per_s:g} times a second; wait and ask again",
-                headers={"Retry-After": str(int(wait_s) + 1)},
-            )
+            raise _too_often(f"the key {key.id}", key.per_s or 0, wait_s)
+        if wait_s := keys.tenant_wait_s(key.tenant):
+            per_s = keys.limit_of(key.tenant).per_s or 0
+            raise _too_often(f"all keys of the tenant {key.tenant} together", per_s, wait_s)
         return Caller(key=key, name=key.id)
 
     def _note(self) -> None:
@@ -187,6 +185,15 @@ class _Visit:
                 "key": caller.key.id if isinstance(caller, Caller) and caller.key is not None else None,
             },
         )
+
+
+def _too_often(who: str, per_s: float, wait_s: float) -> Problem:
+    return Problem(
+        429,
+        "too-many-requests",
+        f"{who} may ask {per_s:g} times a second; wait and ask again",
+        headers={"Retry-After": str(int(wait_s) + 1)},
+    )
 
 
 def _completed(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

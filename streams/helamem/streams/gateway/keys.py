@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
@@ -56,6 +56,17 @@ class ApiKey(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return tenant == self.tenant and any(fnmatchcase(name, pattern) for pattern in self.spaces)
 
 
+class TenantLimit(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How much a tenant may ask and append with all its keys together; None for no bound."""
+
+    per_s: float | None = None
+    """Requests a second."""
+    messages_a_day: int | None = None
+    """Days are those of UTC."""
+    bytes_a_day: int | None = None
+    """Of the texts of messages, in UTF-8."""
+
+
 class _Unrecorded(Struct, frozen=True, kw_only=True):
     """A change that is not in the log yet: it stands in the file from the moment at which it counts."""
 
@@ -67,6 +78,15 @@ class _Unrecorded(Struct, frozen=True, kw_only=True):
 class _File(Struct, frozen=True, kw_only=True, omit_defaults=True):
     keys: tuple[ApiKey, ...] = ()
     unrecorded: tuple[_Unrecorded, ...] = ()
+    limits: dict[str, TenantLimit] = {}
+
+
+class _Content(NamedTuple):
+    """What the file holds, to be changed."""
+
+    keys: dict[str, ApiKey]
+    unrecorded: list[_Unrecorded]
+    limits: dict[str, TenantLimit]
 
 
 class Keys:
@@ -81,6 +101,7 @@ class Keys:
         self._read_as: tuple[int, int, int] | None = None
         self._keys: dict[str, ApiKey] = {}
         self._unrecorded: tuple[_Unrecorded, ...] = ()
+        self._limits: dict[str, TenantLimit] = {}
         self._made = False
         self._buckets: dict[str, tuple[float, TokenBucket]] = {}
 
@@ -113,10 +134,48 @@ class Keys:
         """Count a request of a key and return 0, or after how many seconds it may ask."""
         if key.per_s is None:
             return 0.0
-        kept = self._buckets.get(key.id)
-        if kept is None or kept[0] != key.per_s:
-            kept = self._buckets[key.id] = (key.per_s, TokenBucket(key.per_s, max(1.0, key.per_s)))
+        return self._take(key.id, key.per_s)
+
+    def tenant_wait_s(self, tenant: str) -> float:
+        """Count a request of a tenant and return 0, or after how many seconds it may ask."""
+        per_s = self.limit_of(tenant).per_s
+        return 0.0 if per_s is None else self._take(f"tenant {tenant}", per_s)
+
+    def _take(self, name: str, per_s: float) -> float:
+        kept = self._buckets.get(name)
+        if kept is None or kept[0] != per_s:
+            kept = self._buckets[name] = (per_s, TokenBucket(per_s, max(1.0, per_s)))
         return kept[1].take()
+
+    def limits(self) -> dict[str, TenantLimit]:
+        """Return the limits of tenants that have some."""
+        self._refresh()
+        return dict(self._limits)
+
+    def limit_of(self, tenant: str) -> TenantLimit:
+        """Return how much a tenant may ask and append."""
+        self._refresh()
+        return self._limits.get(tenant, TenantLimit())
+
+    def limit(self, tenant: str, **bounds: float | None) -> TenantLimit:
+        """Set bounds of a tenant, by the names of `TenantLimit`, and return all of them; 0 lifts one.
+
+        Raises:
+            BadInput: There can be no such tenant, or no such bound.
+        """
+        _check_tenant(tenant)
+        for name, bound in bounds.items():
+            if bound is not None and not 0 <= bound < float("inf"):
+                raise BadInput(f"{bound} is no bound for {name}; name a number above 0, or 0 for no bound")
+        with self._changing() as changed:
+            limit = msgspec.structs.replace(
+                changed.limits.get(tenant, TenantLimit()),
+                **{name: bound or None for name, bound in bounds.items() if bound is not None},
+            )
+            changed.limits[tenant] = limit
+            if limit == TenantLimit():
+                del changed.limits[tenant]
+        return limit
 
     def add(
         self,
@@ -133,8 +192,7 @@ class Keys:
         Raises:
             BadInput: There can be no such tenant, pattern, right or rate.
         """
-        if not _TENANT.fullmatch(tenant):
-            raise BadInput(f"{tenant!r} is no tenant; it is the part of a space's name before the slash, like acme")
+        _check_tenant(tenant)
         for pattern in spaces:
             if not _PATTERN.fullmatch(pattern):
                 raise BadInput(
@@ -158,9 +216,9 @@ class Keys:
             per_s=per_s,
             created_ms=clock(),
         )
-        with self._changing() as (keys, unrecorded):
-            keys[id_] = key
-            unrecorded.append(_Unrecorded(key=id_, change="added", time_ms=key.created_ms))
+        with self._changing() as changed:
+            changed.keys[id_] = key
+            changed.unrecorded.append(_Unrecorded(key=id_, change="added", time_ms=key.created_ms))
         return key, text
 
     def revoke(self, id_: str, clock: Callable[[], int]) -> ApiKey:
@@ -169,14 +227,14 @@ class Keys:
         Raises:
             NotFound: There is no such key.
         """
-        with self._changing() as (keys, unrecorded):
-            found = keys.get(id_)
+        with self._changing() as changed:
+            found = changed.keys.get(id_)
             if found is None:
                 raise NotFound(f"there is no key {id_}; see: helamem keys list")
             if found.revoked_ms is None:
-                keys[id_] = msgspec.structs.replace(found, revoked_ms=(now_ms := clock()))
-                unrecorded.append(_Unrecorded(key=id_, change="revoked", time_ms=now_ms))
-            return keys[id_]
+                changed.keys[id_] = msgspec.structs.replace(found, revoked_ms=(now_ms := clock()))
+                changed.unrecorded.append(_Unrecorded(key=id_, change="revoked", time_ms=now_ms))
+            return changed.keys[id_]
 
     def unrecorded(self) -> list[Event]:
         """Return the events of changes that are not in the log yet, in order; whoever has the log appends them."""
@@ -193,20 +251,26 @@ class Keys:
     def recorded(self, events: list[Event]) -> None:
         """Note that these events are in the log."""
         done = {(one.data.key, one.data.change) for one in events if isinstance(one.data, KeyChanged)}
-        with self._changing() as (_, unrecorded):
-            unrecorded[:] = [one for one in unrecorded if (one.key, one.change) not in done]
+        with self._changing() as changed:
+            changed.unrecorded[:] = [one for one in changed.unrecorded if (one.key, one.change) not in done]
 
     @contextmanager
-    def _changing(self) -> Iterator[tuple[dict[str, ApiKey], list[_Unrecorded]]]:
-        """Give all keys and what of them is not recorded to change, and write them; two who do wait for each other."""
+    def _changing(self) -> Iterator[_Content]:
+        """Give all that the file holds to change, and write it; two who do wait for each other."""
         lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             self._refresh()
-            keys, unrecorded = dict(self._keys), [*self._unrecorded]
-            yield keys, unrecorded
-            if (keys, tuple(unrecorded)) != (self._keys, self._unrecorded):
-                written = msgspec.json.encode(_File(keys=tuple(keys.values()), unrecorded=tuple(unrecorded)))
+            content = _Content(dict(self._keys), [*self._unrecorded], dict(self._limits))
+            yield content
+            if content != _Content(self._keys, [*self._unrecorded], self._limits):
+                written = msgspec.json.encode(
+                    _File(
+                        keys=tuple(content.keys.values()),
+                        unrecorded=tuple(content.unrecorded),
+                        limits=content.limits,
+                    )
+                )
                 write_secret(self._path, msgspec.json.format(written) + b"\n")
         finally:
             os.close(lock)
@@ -217,7 +281,7 @@ class Keys:
         try:
             found = self._path.stat()
         except FileNotFoundError:
-            self._read_as, self._keys, self._unrecorded = None, {}, ()
+            self._read_as, self._keys, self._unrecorded, self._limits = None, {}, (), {}
             return
         as_found = found.st_ino, found.st_mtime_ns, found.st_size
         if as_found == self._read_as:
@@ -226,9 +290,15 @@ class Keys:
             read = msgspec.json.decode(self._path.read_bytes(), type=_File)
         except msgspec.DecodeError as error:
             raise ConfigurationError(f"{self._path} is damaged ({error}); restore it from a copy") from None
-        self._keys, self._unrecorded = {key.id: key for key in read.keys}, read.unrecorded
+        self._keys = {key.id: key for key in read.keys}
+        self._unrecorded, self._limits = read.unrecorded, read.limits
         self._made = self._made or bool(self._keys)
         self._read_as = as_found
+
+
+def _check_tenant(tenant: str) -> None:
+    if not _TENANT.fullmatch(tenant):
+        raise BadInput(f"{tenant!r} is no tenant; it is the part of a space's name before the slash, like acme")
 
 
 def _hash(text: str) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from msgspec import structs
 
 from helamem.schemas.errors import RetryLater
+from helamem.schemas.events import ConversationMessage
 from helamem.schemas.topics import CONVERSATIONS
+from helamem.schemas.wire import decode
 from helamem.streams.gateway.answers import BadLineOut, StreamAppended
 from helamem.streams.gateway.callers import Caller
 from helamem.streams.gateway.problems import Problem
@@ -52,11 +55,15 @@ async def append_stream(service: Service, body: AsyncIterable[bytes], caller: Ca
         try:
             with service.memory() as memory:
                 allowed = [_allowed(line, number, caller) for number, line in batch]
-                now = await append_lines(memory.instance.log, allowed, on_bad=tell, tracing=memory.instance.tracing)
+                with _counted(service, caller, allowed):
+                    now = await append_lines(memory.instance.log, allowed, on_bad=tell, tracing=memory.instance.tracing)
         except IngestInterruptedError as error:
             raise RetryLater(f"{error.away}; {_safe(_sum(done, error.done))}") from error.away
         except RetryLater as error:
             raise RetryLater(f"{error}; {_safe(done)}") from error
+        except Problem as problem:  # of the quota
+            detail = f"{problem.detail}; {_safe(done)}"
+            raise Problem(problem.status, problem.kind, detail, headers=problem.headers) from None
         done = _sum(done, now)
     return StreamAppended(lines=done.lines, appended=done.records, bad=done.bad, bad_lines=told)
 
@@ -112,6 +119,20 @@ def _allowed(line: Incoming | BadLine, number: int, caller: Caller) -> Incoming 
     elif caller.key is not None and line.record.topic != CONVERSATIONS.name:
         reason = "type: a key appends messages; other events come by their own endpoints"
     return line if reason is None else BadLine(line=number, reason=reason, read_bytes=line.read_bytes)
+
+
+def _counted(service: Service, caller: Caller, lines: Sequence[Incoming | BadLine]) -> AbstractContextManager[object]:
+    """Count the messages of a key's lines towards its tenant's quota."""
+    if caller.key is None:
+        return nullcontext()
+    sizes = [_size(line) for line in lines if isinstance(line, Incoming)]
+    return service.quotas.taking(caller.key.tenant, sizes)
+
+
+def _size(line: Incoming) -> int:
+    """Return the size of a message's text in UTF-8."""
+    said = decode(line.record.value).data
+    return len(said.text.encode("utf-8", "replace")) if isinstance(said, ConversationMessage) else 0
 
 
 def _safe(done: Appended) -> str:

@@ -14,6 +14,7 @@ from helamem.streams.access.trail import AccessTrail
 from helamem.streams.async_memory import AsyncMemory
 from helamem.streams.gateway.held import Held
 from helamem.streams.gateway.keys import Keys
+from helamem.streams.gateway.quotas import Quotas
 from helamem.streams.gateway.served import new_token
 from helamem.streams.gateway.walks import Walks
 from helamem.streams.log.port import Log
@@ -47,6 +48,8 @@ class Service:
         self.open_door = open_door
         self.trail = AccessTrail(self._log, keys)
         """Who asked for what, on its way into the log."""
+        self.quotas = Quotas(home, keys)
+        """What tenants have appended today."""
         self.token = new_token()
         """Shown by the owner of the home."""
         self.ending = asyncio.Event()
@@ -65,6 +68,12 @@ class Service:
         """
         with self.held.use() as memory:
             yield memory
+
+    @asynccontextmanager
+    async def recording(self) -> AsyncIterator[None]:
+        """Write what is noted of requests as long as the context lasts, and the rest at its end."""
+        async with self.trail.running(), self.quotas.running():
+            yield
 
     @contextmanager
     def _log(self) -> Iterator[Log]:

@@ -19,7 +19,7 @@ from helamem.streams.gateway.fields import IdempotencyKey, NamePath, TenantPath
 from helamem.streams.gateway.lines import append_stream
 from helamem.streams.gateway.problems import Problem
 from helamem.streams.gateway.requests import BatchIn, MessageIn
-from helamem.streams.gateway.service import Service, service_of
+from helamem.streams.gateway.service import service_of
 
 SEARCHABLE_S = 10.0
 """How long `wait=searchable` waits."""
@@ -73,7 +73,7 @@ async def append(
     """Append a message; it is durable when this is answered. The same id or Idempotency-Key again appends nothing."""
     space = f"{tenant}/{name}"
     (appended,), searchable = await _append(
-        service_of(request), response, space, [said], searchable=wait is not None, key=idempotency_key
+        request, response, space, [said], searchable=wait is not None, key=idempotency_key
     )
     return MessageAppended(**dict(AppendedOut.of(appended)), searchable=searchable)
 
@@ -91,7 +91,7 @@ async def append_batch(
     """Append messages in order, all or none; they are durable when this is answered."""
     space = f"{tenant}/{name}"
     appended, searchable = await _append(
-        service_of(request), response, space, batch.messages, searchable=wait is not None, key=idempotency_key
+        request, response, space, batch.messages, searchable=wait is not None, key=idempotency_key
     )
     return BatchAppended(messages=[AppendedOut.of(one) for one in appended], searchable=searchable)
 
@@ -110,7 +110,7 @@ async def stream(request: Request) -> StreamAppended:
 
 
 async def _append(
-    service: Service,
+    request: Request,
     response: Response,
     space: str,
     said: Sequence[MessageIn],
@@ -118,12 +118,19 @@ async def _append(
     searchable: bool,
     key: str | None,
 ) -> tuple[list[Appended], bool | None]:
+    service, caller = service_of(request), caller_of(request)
     if searchable and not service.held.follows:
         raise BadInput("this gateway processes nothing, so nothing becomes searchable; leave `wait` out")
     ids = [None if key is None else derived_id("idempotency", space, str(place), key) for place in range(len(said))]
     messages = [one.message(space, id_) for one, id_ in zip(said, ids, strict=True)]
     with service.memory() as memory:
-        appended = await memory.append_once(messages)
+        if caller.key is None:
+            appended = await memory.append_once(messages)
+        else:
+            sizes = [len(message.text.encode("utf-8", "replace")) for message in messages]
+            with service.quotas.taking(caller.key.tenant, sizes) as back:
+                appended = await memory.append_once(messages)
+                back += [size for size, one in zip(sizes, appended, strict=True) if one.repeated]
         if all(one.repeated for one in appended):
             response.status_code = HTTPStatus.OK
         return appended, await memory.searchable(appended, SEARCHABLE_S) if searchable else None

@@ -1,0 +1,158 @@
+"""What the tenants of a home have appended today, and how much more they may."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from helamem.streams.gateway.keys import Keys
+from helamem.streams.gateway.problems import Problem
+from helamem.streams.home import wall_clock_ms
+from helamem.streams.sealing.files import write_secret
+
+FILE = "usage.json"
+"""The file in a home; without it, counting begins anew."""
+SAVE_S = 1.0
+"""How often the counts are written: a gateway that is killed forgets so much of them."""
+_DAY_MS = 86_400_000
+_log = logging.getLogger(__name__)
+
+
+class Used(Struct, frozen=True, kw_only=True):
+    """What a tenant has appended in a day."""
+
+    messages: int = 0
+    size_bytes: int = 0
+    """Of their texts, in UTF-8."""
+
+
+class _File(Struct, frozen=True, kw_only=True):
+    day: int = 0
+    """Days since 1970, UTC."""
+    tenants: dict[str, Used] = {}
+
+
+class Quotas:
+    """Counts what is appended with keys, by tenant and day (UTC), and refuses what is too much.
+
+    The counts are a small file of their own: reading a whole day of the log again would keep a gateway from starting.
+
+    Args:
+        home: The home's directory.
+        keys: Know the limits.
+        clock: Milliseconds since 1970.
+    """
+
+    def __init__(self, home: Path, keys: Keys, clock: Callable[[], int] = wall_clock_ms) -> None:
+        self._path = home / FILE
+        self._keys = keys
+        self._clock = clock
+        self._counted = read_usage(home)
+        self._saved = self._counted
+
+    @contextmanager
+    def taking(self, tenant: str, sizes: Sequence[int]) -> Iterator[list[int]]:
+        """Count messages that are about to be appended.
+
+        Args:
+            tenant: Whose.
+            sizes: Of their texts, in bytes of UTF-8.
+
+        Yields:
+            A list for the sizes of those that were not appended after all; where something is raised, none were.
+
+        Raises:
+            Problem: It is more than the tenant may append today (429), or in any one day (413).
+        """
+        self._check(tenant, len(sizes), sum(sizes))
+        self._count(tenant, len(sizes), sum(sizes))
+        back: list[int] = []
+        try:
+            yield back
+        except BaseException:
+            back = [*sizes]
+            raise
+        finally:
+            self._count(tenant, -len(back), -sum(back))
+
+    def used(self, tenant: str) -> Used:
+        """Return what a tenant has appended today."""
+        return self._today().tenants.get(tenant, Used())
+
+    def save(self) -> None:
+        """Write the counts where they have changed."""
+        if self._counted is not self._saved:
+            counted = self._counted
+            write_secret(self._path, msgspec.json.encode(counted))
+            self._saved = counted
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Write the counts as long as the context lasts, and at its end."""
+        ending = asyncio.Event()
+        saving = asyncio.create_task(self._save_until(ending))
+        try:
+            yield
+        finally:
+            ending.set()
+            await saving
+
+    async def _save_until(self, ending: asyncio.Event) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(SAVE_S):
+                    await ending.wait()
+            except TimeoutError:
+                pass
+            try:
+                await asyncio.to_thread(self.save)
+            except OSError as error:
+                _log.warning("what tenants have appended today could not be written to %s: %s", self._path, error)
+            if ending.is_set():
+                return
+
+    def _check(self, tenant: str, messages: int, size_bytes: int) -> None:
+        limit, used = self._keys.limit_of(tenant), self.used(tenant)
+        for most, now, asked, what in (
+            (limit.messages_a_day, used.messages, messages, "messages"),
+            (limit.bytes_a_day, used.size_bytes, size_bytes, "bytes of text"),
+        ):
+            if most is None or now + asked <= most:
+                continue
+            may = f"the tenant {tenant} may append {most:,} {what} a day"
+            if asked > most:
+                raise Problem(413, "too-large", f"{may}, and these are {asked:,}; send fewer at a time")
+            wait_s = (_DAY_MS - self._clock() % _DAY_MS) // 1000 + 1
+            left = max(0, most - now)
+            raise Problem(
+                429,
+                "quota-exceeded",
+                f"{may} and has {left:,} left; wait until midnight (UTC), or have its operator raise it with: "
+                f"helamem keys limit --tenant {tenant}",
+                headers={"Retry-After": str(wait_s)},
+            )
+
+    def _count(self, tenant: str, messages: int, size_bytes: int) -> None:
+        if not messages:
+            return
+        today, used = self._today(), self.used(tenant)
+        now = Used(messages=max(0, used.messages + messages), size_bytes=max(0, used.size_bytes + size_bytes))
+        self._counted = _File(day=today.day, tenants={**today.tenants, tenant: now})
+
+    def _today(self) -> _File:
+        day = self._clock() // _DAY_MS
+        return self._counted if self._counted.day == day else _File(day=day)
+
+
+def read_usage(home: Path) -> _File:
+    """Return what a home's file says; nothing where there is none, or one that cannot be read."""
+    try:
+        return msgspec.json.decode((home / FILE).read_bytes(), type=_File)
+    except (OSError, msgspec.DecodeError):
+        return _File()
