@@ -227,7 +227,7 @@ async def test_up_to_a_moment_it_is_the_state_of_then(memory: AsyncMemory, life:
         firsts.setdefault(type(change), parse_time(change.at))
     moments = sorted(firsts.values())
     assert len(moments) == len(changes.Change.__subclasses__())
-    for until_ms in sorted({*moments, *(moment - 1 for moment in moments[1:])}):
+    for until_ms in sorted({*moments, moments[-1] - 1}):
         was = await past(life, format_ms(until_ms), space=SPACE, embedder=wordllama())
         async with await AsyncMemory.open(was.home, create=False, embedder=wordllama()) as then:
             assert vars(drawn(history, until_ms)) == vars(await held(then.instance.store)), format_ms(until_ms)

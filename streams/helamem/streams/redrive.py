@@ -12,6 +12,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -19,7 +20,7 @@ from helamem.schemas.errors import Poison
 from helamem.schemas.events import RecordDeadLettered
 from helamem.schemas.records import NewRecord, TopicPartition, base_name_of, generation_of
 from helamem.schemas.topics import TOPICS, TopicSpec
-from helamem.schemas.wire import decode
+from helamem.schemas.wire import Space, decode
 from helamem.streams.dead_letters import dead_letter_events
 from helamem.streams.log.partitioner import partition_of
 from helamem.streams.log.port import Log
@@ -63,6 +64,25 @@ class Letter(Struct, frozen=True, kw_only=True):
         """The record's value."""
         return base64.b64decode(self.data.value_base64)
 
+    @property
+    def space(self) -> str | None:
+        """Whose record it is: what its key says and, where that can be read, its event too; None where nobody knows."""
+        try:
+            space = msgspec.convert(self.key.decode(), Space)
+        except (UnicodeDecodeError, msgspec.ValidationError):
+            return None
+        try:
+            told = msgspec.json.decode(self.value, type=_Envelope).subject
+        except (UnicodeDecodeError, msgspec.DecodeError):  # whose it is, its bytes do not say
+            told = None
+        return space if told in (None, space) else None
+
+
+class _Envelope(Struct):
+    """What of an event says whose it is."""
+
+    subject: str | None = None
+
 
 class Outcome(Struct, frozen=True, kw_only=True):
     """What a redrive did with one letter."""
@@ -74,6 +94,15 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """False where it stood there before."""
     refusal: str = ""
     """Why it was left alone."""
+
+
+def legible(raw: bytes) -> str | None:
+    """Return bytes as text, where every character can be printed."""
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        return None
+    return text if all(character.isprintable() or character in "\n\t" for character in text) else None
 
 
 async def letters(log: Log) -> list[Letter]:

@@ -188,10 +188,7 @@ def _complaint(one: Letter) -> str:
 
 def _bytes(name: str, raw: bytes) -> dict[str, str]:
     """Return bytes for an answer, as text where every character can be printed."""
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError:
-        text = "\0"
-    if all(character.isprintable() or character in "\n\t" for character in text):
-        return {name: text}
-    return {f"{name}_base64": base64.b64encode(raw).decode()}
+    from helamem.streams.redrive import legible  # noqa: PLC0415 - only commands that read a log need it
+
+    text = legible(raw)
+    return {f"{name}_base64": base64.b64encode(raw).decode()} if text is None else {name: text}

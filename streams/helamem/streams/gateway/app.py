@@ -12,6 +12,7 @@ from helamem.streams.gateway.door import Door
 from helamem.streams.gateway.guarded import GuardedRoute
 from helamem.streams.gateway.routes import (
     console,
+    dead_letters,
     erasure,
     events,
     facts,
@@ -26,7 +27,21 @@ from helamem.streams.gateway.routes import (
 )
 from helamem.streams.gateway.service import Service
 
-_SUBJECTS = (messages, recalls, spaces, memories, facts, lineage, history, events, erasure, health, console, owner)
+_SUBJECTS = (
+    messages,
+    recalls,
+    spaces,
+    memories,
+    facts,
+    lineage,
+    history,
+    events,
+    erasure,
+    dead_letters,
+    health,
+    console,
+    owner,
+)
 
 
 def build_app(service: Service) -> ASGIApp:

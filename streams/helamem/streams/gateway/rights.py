@@ -17,6 +17,10 @@ NEEDED: dict[tuple[str, str], Right | None] = {
     ("GET", "/openapi.json"): None,
     ("GET", "/metrics"): "admin",
     ("POST", "/v1/owner/call"): "admin",
+    ("GET", "/v1/dead-letters"): "admin",
+    ("GET", "/v1/dead-letters/{letter_id}"): "admin",
+    ("POST", "/v1/dead-letters/redrive"): "admin",
+    ("POST", "/v1/dead-letters/{letter_id}/redrive"): "admin",
     ("POST", "/v1/messages/stream"): "append",
     ("POST", "/v1/recall"): "recall",
     ("GET", "/v1/spaces"): "recall",
@@ -42,6 +46,7 @@ _UNRECORDED = frozenset(
     {
         ("GET", "/metrics"),
         ("POST", "/v1/owner/call"),
+        ("GET", "/v1/dead-letters"),
         ("POST", "/v1/recall"),
         ("GET", "/v1/spaces"),
         ("GET", _SPACE),

@@ -1,0 +1,123 @@
+"""The bodies of answers about dead letters."""
+
+from __future__ import annotations
+
+import base64
+from typing import Annotated, Self
+
+from pydantic import Field
+
+from helamem.schemas.times import format_ms
+from helamem.streams.gateway.answers import Answer, Moment, Next, PositionOut
+from helamem.streams.redrive import Letter, Outcome, Place, legible
+
+Redriven = Annotated[
+    PositionOut | None, Field(description="Where the record stands again, or null where it was not redriven.")
+]
+
+
+class DeadLetterOut(Answer):
+    """A record that could not be processed."""
+
+    id: str
+    space: Annotated[str | None, Field(description="Whose record it is; null where its key does not say.")]
+    group: Annotated[str, Field(description="The processor that could not take it.")]
+    position: Annotated[PositionOut, Field(description="Where the record stands, and is passed over.")]
+    field: Annotated[str | None, Field(description="The field at fault, or null where it is the record as a whole.")]
+    reason: Annotated[str, Field(description="What is wrong with it, without its content.")]
+    put_aside: Moment
+    size_bytes: int
+    redriven: Redriven
+
+    @classmethod
+    def of(cls, letter: Letter) -> Self:
+        """Return what is said of a letter."""
+        return cls(**_described(letter))
+
+
+class DeadLetterWhole(DeadLetterOut):
+    """A record that could not be processed, with its bytes: as text where they can be printed."""
+
+    key: str | None
+    key_base64: str | None
+    value: str | None
+    value_base64: str | None
+
+    @classmethod
+    def of(cls, letter: Letter) -> Self:
+        """Return a letter with its record."""
+        raw = {}
+        for name, content in (("key", letter.key), ("value", letter.value)):
+            raw[name] = legible(content)
+            raw[f"{name}_base64"] = base64.b64encode(content).decode() if raw[name] is None else None
+        return cls(**_described(letter), **raw)
+
+
+class DeadLettersOut(Answer):
+    """A page of dead letters, oldest first."""
+
+    dead_letters: list[DeadLetterOut]
+    next: Next = None
+
+
+class OutcomeOut(Answer):
+    """What a redrive did with one letter."""
+
+    id: str
+    redriven: Redriven
+    appended: Annotated[bool, Field(description="False where it stood there before, or was refused.")]
+    refusal: Annotated[str | None, Field(description="Why it was left alone, and what to do.")]
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> Self:
+        """Return what is said of an outcome."""
+        return cls(
+            id=outcome.letter.id,
+            redriven=_place(outcome.place),
+            appended=outcome.appended,
+            refusal=outcome.refusal or None,
+        )
+
+
+class RedriveOut(Answer):
+    """What a redrive came to."""
+
+    redriven: int
+    already: int
+    refused: int
+    outcomes: list[OutcomeOut]
+    next: Next = None
+
+    @classmethod
+    def of(cls, outcomes: list[Outcome], following: str | None = None) -> Self:
+        """Return what outcomes come to.
+
+        Args:
+            outcomes: Of each letter.
+            following: The cursor of those that were not tried yet.
+        """
+        return cls(
+            redriven=sum(one.appended for one in outcomes),
+            already=sum(one.place is not None and not one.appended for one in outcomes),
+            refused=sum(bool(one.refusal) for one in outcomes),
+            outcomes=[OutcomeOut.of(one) for one in outcomes],
+            next=following,
+        )
+
+
+def _described(letter: Letter) -> dict[str, object]:
+    return {
+        "id": letter.id,
+        "space": letter.space,
+        "group": letter.data.group,
+        "position": _place(letter.place),
+        "field": letter.data.field,
+        "reason": letter.data.reason,
+        "put_aside": format_ms(letter.put_aside_ms),
+        "size_bytes": len(letter.value),
+        "redriven": _place(letter.redriven),
+    }
+
+
+def _place(place: Place | None) -> PositionOut | None:
+    return None if place is None else PositionOut.of(place.partition, place.offset)
