@@ -6,8 +6,8 @@ STAMP := $(VENV)/.installed
 
 .PHONY: demo test test-fire check lint bench dashboards install clean lock
 
-demo: install
-	$(BIN)/helamem demo
+demo: install # on a terminal it ends by serving a console until Ctrl-C; not with: make demo DEMO=--no-serve
+	$(BIN)/helamem demo $(DEMO)
 
 test: lint # two at a time, then one by one what starts brokers
 	$(BIN)/pytest -m "not slow" -n 2

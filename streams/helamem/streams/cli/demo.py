@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +16,8 @@ from rich.tree import Tree
 
 from helamem.schemas.errors import BadInput
 from helamem.streams.cli.commands import EXIT_PROBLEM, JsonOption, add
-from helamem.streams.cli.output import printable, show, table
+from helamem.streams.cli.gateway import missing, serve_here
+from helamem.streams.cli.output import printable, say, show, table
 from helamem.streams.cli.progress import steps
 from helamem.streams.cli.tracing import tracing
 
@@ -41,28 +43,66 @@ def demo(
     keep: Annotated[
         Path | None, typer.Option("--keep", help="Keep the home in this new directory.", show_default="thrown away")
     ] = None,
+    serve: Annotated[
+        bool | None,
+        typer.Option(
+            "--serve/--no-serve",
+            help="Serve the home afterwards until Ctrl-C, with the console.",
+            show_default="on a terminal, without --json",
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Play ten months of two agents' conversations, and show what is remembered, learned and rebuilt.
+    """Play ten months of two agents' conversations, show what is remembered, learned and rebuilt, and serve it.
 
     Messages go into a log, become memories, recalls strengthen links between them, hubs become facts, and a rebuild
-    from the log gives the same digest. Nothing is fetched and no model is asked. The exit code is 1 where the rebuild
+    from the log gives the same digest. Nothing is fetched and no model is asked. Then the home is served over HTTP,
+    with the console, until Ctrl-C: where a person is there, or --serve says so. The exit code is 1 where the rebuild
     differs.
     """
     from helamem.streams.demo.play import play  # noqa: PLC0415 - it imports the engine
 
+    if serve and json:
+        raise BadInput("--json prints what happened and ends; leave out --serve, or --json")
+    if serve and (lacking := missing()):
+        raise BadInput(lacking)
     if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
         raise BadInput(f"{keep} is not empty; name a new directory to keep the demo in")
-    with tempfile.TemporaryDirectory(prefix="helamem-demo-") as folder, steps() as on_step:
+    with tempfile.TemporaryDirectory(prefix="helamem-demo-") as folder:
+        home = keep or Path(folder) / "home"
+        with steps() as on_step, tracing("sqlite") as traced:
 
-        def note(step: Step) -> None:
-            on_step(step.name, step.done, step.total)
+            def note(step: Step) -> None:
+                on_step(step.name, step.done, step.total)
 
-        with tracing("sqlite") as traced:
-            report = asyncio.run(play(keep or Path(folder) / "home", Path(folder) / "rebuilt", note, traced))
-    show(report, lambda console: draw(console, report, keep), as_json=json)
-    if not report["digest"]["equal"]:
-        raise typer.Exit(EXIT_PROBLEM)
+            report = asyncio.run(play(home, Path(folder) / "rebuilt", note, traced))
+        show(report, lambda console: draw(console, report, keep), as_json=json)
+        if not report["digest"]["equal"]:
+            raise typer.Exit(EXIT_PROBLEM)
+        if wants_serving(serve=serve, terminal=sys.stdout.isatty(), as_json=json):
+            serve_demo(home)
+
+
+def wants_serving(*, serve: bool | None, terminal: bool, as_json: bool) -> bool:
+    """Return whether the home is served: as it was said, or else where a person is there who can end it."""
+    return terminal and not as_json if serve is None else serve
+
+
+def serve_demo(home: Path) -> None:
+    """Serve the home and say where, or say what that lacks."""
+    if lacking := missing():
+        say(f"the console is not served: {lacking}")
+        return
+
+    from helamem.streams.gateway.pages import pages  # noqa: PLC0415 - only what serves needs it
+
+    served = "Console" if pages() else "Served, by a helamem that was installed without its console"
+
+    def on_ready(address: str, _: str) -> None:
+        # where a program reads, it has read what was printed before
+        typer.echo(f"\n{served}: {address}/ (Ctrl-C ends it)", err=not sys.stdout.isatty())
+
+    serve_here(home, on_ready)
 
 
 def draw(console: Console, report: dict[str, Any], keep: Path | None) -> None:

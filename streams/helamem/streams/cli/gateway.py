@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -72,11 +72,31 @@ def gateway(
     _run(home, host, port, (metrics, metrics_host), follows=False, as_json=json)
 
 
+def missing() -> str:
+    """Return in one sentence what answering HTTP lacks, or nothing."""
+    lacking = [name for name in _NEEDED if find_spec(name) is None]
+    return f"answering HTTP needs {lacking[0]}; install it with: pip install 'helamem[gateway]'" if lacking else ""
+
+
+def serve_here(home: Path, on_ready: Callable[[str, str], None]) -> None:
+    """Answer HTTP for a home on this machine alone, and process its log, until Ctrl-C or SIGTERM.
+
+    Args:
+        home: The home.
+        on_ready: Told the address, with the usual port or a free one where that is taken, and more of it in words.
+    """
+    asyncio.run(_serve(home, LOOPBACK, (PORT, 0), (None, LOOPBACK), follows=True, on_ready=on_ready))
+
+
 def _run(home: Path, host: str, port: int, metrics: tuple[int | None, str], *, follows: bool, as_json: bool) -> None:
-    if missing := [name for name in _NEEDED if find_spec(name) is None]:
-        raise BadInput(f"answering HTTP needs {missing[0]}; install it with: pip install 'helamem[gateway]'")
+    if lacking := missing():
+        raise BadInput(lacking)
     log_from_now()
-    counts = asyncio.run(_serve(home, host, port, metrics, follows=follows))
+
+    def on_ready(address: str, more: str) -> None:
+        say(f"answering for {home} at {address}{more}; stop with Ctrl-C or SIGTERM")
+
+    counts = asyncio.run(_serve(home, host, (port,), metrics, follows=follows, on_ready=on_ready))
     report(counts)
     rows = sorted(counts.items())
     show(
@@ -86,7 +106,15 @@ def _run(home: Path, host: str, port: int, metrics: tuple[int | None, str], *, f
     )
 
 
-async def _serve(home: Path, host: str, port: int, metrics: tuple[int | None, str], *, follows: bool) -> Counter[str]:
+async def _serve(
+    home: Path,
+    host: str,
+    ports: Sequence[int],
+    metrics: tuple[int | None, str],
+    *,
+    follows: bool,
+    on_ready: Callable[[str, str], None],
+) -> Counter[str]:
     from helamem.streams.gateway.app import build_app  # noqa: PLC0415 - it imports the engine and FastAPI
     from helamem.streams.gateway.held import Held  # noqa: PLC0415 - likewise
     from helamem.streams.gateway.keys import Keys  # noqa: PLC0415 - likewise
@@ -96,7 +124,7 @@ async def _serve(home: Path, host: str, port: int, metrics: tuple[int | None, st
         address_of,
         check_binding,
         is_loopback,
-        listening,
+        listening_at_one,
         server_of,
     )
     from helamem.streams.gateway.service import Service  # noqa: PLC0415 - likewise
@@ -118,7 +146,7 @@ async def _serve(home: Path, host: str, port: int, metrics: tuple[int | None, st
                 yield session.memory
                 counts.update(session.memory.instance.counts)
 
-        with listening(host, port) as listener:
+        with listening_at_one(host, ports) as listener:
             held = Held(
                 memory,
                 follows=follows,
@@ -144,7 +172,7 @@ async def _serve(home: Path, host: str, port: int, metrics: tuple[int | None, st
                 anybody = "" if keys.made() else "; there are no keys, so anybody on this machine may ask"
                 with announced(home, address, service.token):
                     async with service.recording():
-                        say(f"answering for {home} at {address}{page}{anybody}; stop with Ctrl-C or SIGTERM")
+                        on_ready(address, page + anybody)
                         beating = asyncio.create_task(health.beat())
                         await server.serve(sockets=[listener])
                         beating.cancel()

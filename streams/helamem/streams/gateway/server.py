@@ -6,7 +6,7 @@ import contextlib
 import ipaddress
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import uvicorn
@@ -73,6 +73,18 @@ def listening(host: str, port: int) -> socket.socket:
         why = error.strerror if isinstance(error, OSError) else "there is no such port"
         raise BadInput(f"port {port} of {host} cannot be had: {why}; name another one with --port") from None
     return listener
+
+
+def listening_at_one(host: str, ports: Sequence[int]) -> socket.socket:
+    """Return a socket that listens at the first of some ports that can be had.
+
+    Raises:
+        BadInput: None can be had; what is said is of the last.
+    """
+    for port in ports[:-1]:
+        with contextlib.suppress(BadInput):
+            return listening(host, port)
+    return listening(host, ports[-1])
 
 
 def address_of(listener: socket.socket) -> str:
