@@ -20,8 +20,9 @@ from benchmarks.history import LARGE, History, write
 from benchmarks.timing import medians, significant
 from msgspec import Struct
 
+from helamem.processors.coactivation.processor import GROUP as CO_ACTIVATION
 from helamem.schemas.times import format_ms
-from helamem.schemas.topics import TOPICS
+from helamem.schemas.topics import RECALLS, TOPICS
 from helamem.streams.audit.keys import load_private, make_keys
 from helamem.streams.home import Home, wall_clock_ms
 from helamem.streams.log.sqlite import SqliteLog
@@ -64,6 +65,12 @@ def moments(every: int, records: int) -> list[Asked]:
         Asked(name="large_space_right_before_the_next_one", space=LARGE, records=10 * every - every // 50),
         Asked(name="large_space_long_ago", space=LARGE, records=8 * every - every // 50),
     ]
+
+
+async def processed(home: Path) -> None:
+    """Say that all recalls were folded when they were new, which the past state of one space may rest on."""
+    async with await SqliteLog.open(Home.look(home).log_path, TOPICS, wall_clock_ms) as log:
+        await log.commit(CO_ACTIVATION, await log.end_offsets(await log.partitions(RECALLS.name)))
 
 
 async def snapshots(home: Path, every: int, key: Path) -> dict[str, float]:
@@ -119,6 +126,7 @@ def measure(sizes: Sizes) -> dict[str, Any]:
         home, key, public = (Path(directory) / name for name in ("home", "key.pem", "key.pub.pem"))
         make_keys(key, public)
         asyncio.run(write(home, sizes.history))
+        asyncio.run(processed(home))
         taken = asyncio.run(snapshots(home, sizes.every, key))
         return {
             "messages": sizes.history.messages,

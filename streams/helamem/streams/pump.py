@@ -45,6 +45,8 @@ class Progress(Struct, frozen=True, kw_only=True):
 
     group: str
     partition: TopicPartition
+    end: int
+    """The offset after it."""
     records: int
     dead_letters: int
     counts: Mapping[str, int]
@@ -60,6 +62,7 @@ class Pump:
         emit: Where output events and dead letters go; the default appends them to `log`.
         commit: What moves the group's position once the checkpoint stands; the default moves it in `log`.
         concerns: Whether a record has to be decoded; others are passed over. None decodes all.
+        skimmed: Returns what a processor needs of a record, where that is less than its event; None decodes it.
         batch_records: Most records in one batch.
         interval_s: While following, batches begin at ticks so far apart, those of all partitions at the same ones: what
             many records change is written once, and flushes are shared. After a full batch the next one does not wait,
@@ -79,6 +82,7 @@ class Pump:
         emit: Emit | None = None,
         commit: Commit | None = None,
         concerns: Callable[[Record], bool] | None = None,
+        skimmed: Callable[[Record], Event | None] = lambda record: None,
         batch_records: int = 1000,
         interval_s: float = 0.0,
         backoff: Backoff | None = None,
@@ -92,6 +96,7 @@ class Pump:
         self._emit = emit or self._append
         self._commit = commit or partial(log.commit, processor.group)
         self._concerns = concerns
+        self._skimmed = skimmed
         self._batch_records = batch_records
         self._interval_s = interval_s
         self._backoff = backoff or Backoff()
@@ -271,7 +276,7 @@ class Pump:
                 continue
             event = None
             try:
-                event = _event_of(record)
+                event = self._skimmed(record) or _event_of(record)
                 check_place(partition, record.key, event, self._partitions[partition.topic])
             except Poison as poison:
                 aside.append((record, event, poison))
@@ -298,6 +303,7 @@ class Pump:
             Progress(
                 group=self._processor.group,
                 partition=partition,
+                end=batch.end.offset,
                 records=len(records),
                 dead_letters=len(letters),
                 counts=effects.counts,

@@ -22,6 +22,7 @@ from helamem.schemas.errors import RetryLater
 from helamem.schemas.records import Record, TopicPartition
 from helamem.schemas.settings import Settings
 from helamem.schemas.topics import CONTROL, CONVERSATIONS, FACTS, RECALLS, TopicSpec
+from helamem.schemas.wire import Event
 from helamem.streams.backoff import Backoff, until_done
 from helamem.streams.derived import Derived, HubComparison
 from helamem.streams.log.partitioner import partition_of
@@ -29,6 +30,7 @@ from helamem.streams.log.port import Log
 from helamem.streams.moments import Vector, moment, now
 from helamem.streams.pump import Progress, Pump
 from helamem.streams.settings_log import is_settings
+from helamem.streams.skimming import skimmed
 
 Only = Literal["encoding", "edges", "facts"]
 """Parts of a projection, each folded from topics of its own."""
@@ -75,6 +77,8 @@ class Part(NamedTuple):
     """The moment as a whole."""
     spaces: frozenset[str] | None
     only: Only | None
+    taken: Vector = {}  # noqa: RUF012 - it is never changed
+    """Up to where recalls were folded when they were new: what was none stands in the dead letters."""
 
 
 async def part_of(
@@ -167,21 +171,20 @@ async def _fold(
     """Fold, settle, and return how many records that part of the log has."""
     begins = await log.begin_offsets(list(part.ends))
     total = sum(max(0, end - begins[at]) for at, end in part.ends.items())
-    checkpoints = [await store.load_checkpoints(processor.group) for processor in processors]
-    done = sum(
-        max(0, min(one.position.offset, part.ends[at]) - begins[at])
-        for found in checkpoints
-        for at, one in found.items()
-        if at in part.ends
-    )
+    reached = dict(begins)
+    for processor in processors:
+        for at, one in (await store.load_checkpoints(processor.group)).items():
+            if at in part.ends:
+                reached[at] = max(begins[at], min(one.position.offset, part.ends[at]))
 
-    on_progress(done, total)
+    def tell() -> None:
+        on_progress(sum(reached[at] - begins[at] for at in part.ends), total)
 
     def note(progress: Progress) -> None:
-        nonlocal done
-        done += progress.records
-        on_progress(done, total)
+        reached[progress.partition] = progress.end
+        tell()
 
+    tell()
     batches = (_MESSAGES if part.spaces is None else _MESSAGES_OF_ALL, BATCH_RECORDS)
     pumps = [
         Pump(
@@ -191,6 +194,7 @@ async def _fold(
             emit=derived.take,
             commit=_leave_alone,
             concerns=_concerning(part.spaces),
+            skimmed=_skimming(part),
             batch_records=records,
             on_progress=note,
             on_retry=on_retry,
@@ -204,7 +208,7 @@ async def _fold(
     except BaseExceptionGroup as group:
         raise group.exceptions[0] from None
     await until_done(settle, backoff=Backoff(), stopping=asyncio.Event(), on_retry=on_retry)
-    on_progress(done, total)  # whoever was told to wait is told that it goes on
+    tell()  # whoever was told to wait is told that it goes on
     return total
 
 
@@ -217,6 +221,17 @@ def _concerning(spaces: Collection[str] | None) -> Callable[[Record], bool] | No
         return None
     keys = {space.encode() for space in spaces}
     return lambda record: record.key in keys or record.topic != CONVERSATIONS.name or is_settings(record.value)
+
+
+def _skimming(part: Part) -> Callable[[Record], Event | None]:
+    """Return what reads no more than is needed of other spaces' recalls, where they are known to be good."""
+    keys = {space.encode() for space in part.spaces or ()}
+
+    def skim(record: Record) -> Event | None:
+        taken = part.taken.get(TopicPartition(record.topic, record.partition), 0)
+        return skimmed(record) if record.offset < taken and record.key not in keys else None
+
+    return skim if keys and part.taken else lambda record: None
 
 
 async def _leave_alone(positions: Mapping[TopicPartition, int]) -> None:

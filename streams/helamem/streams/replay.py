@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypedDict, Type
 
 from msgspec import structs
 
+from helamem.processors.coactivation.processor import GROUP as CO_ACTIVATION
 from helamem.processors.coactivation.processor import CoActivation
 from helamem.processors.embedder.choose import choose_embedder, full_name, is_recorded
 from helamem.processors.embedder.port import Embedder
@@ -22,19 +23,20 @@ from helamem.processors.port import Processor
 from helamem.processors.store.checkpoints import CheckpointFiles
 from helamem.processors.store.port import MemoryStore
 from helamem.schemas.errors import BadInput, RetryLater
+from helamem.schemas.records import TopicPartition, base_name_of
 from helamem.schemas.settings import Settings
 from helamem.schemas.topics import CONVERSATIONS, TOPICS
 from helamem.streams.derived import Derived
 from helamem.streams.effects.replayed import Reading, recorded_sources, replayed_vectors
 from helamem.streams.home import Asked, Home, wall_clock_ms
 from helamem.streams.log.generation import specs_in
-from helamem.streams.log.partitioner import partition_of
 from helamem.streams.log.port import Log
 from helamem.streams.log.sqlite import SqliteLog
 from helamem.streams.moments import Vector, generation_in, moment, written
 from helamem.streams.rebuild import GROUPS, Only, Part, Replayed, part_of, rebuild, refold
 from helamem.streams.sealing.erasures import read_erased
 from helamem.streams.sealing.opening import opener
+from helamem.streams.settings_log import SPACE as SETTINGS
 from helamem.streams.settings_log import settings_at
 from helamem.streams.store_process.child import child_store, own_store
 
@@ -103,8 +105,11 @@ async def restate(source: Path, into: Path, **wanted: Unpack[Wanted]) -> None:
     home = Home.look(source)
     wanted.setdefault("keys", home.keys_path)
     async with await SqliteLog.open(home.log_path, TOPICS, wall_clock_ms, read_only=True) as log:
-        few = await _are_few(log, wanted.get("spaces", ()))
-        await _replay(log, into, refold, of=source, embeddings=home.embeddings_path, few=few, **wanted)
+        if spaces := wanted.get("spaces", ()):
+            conversations = await log.partitions(CONVERSATIONS.name)
+            log.narrow(conversations[0].topic, [space.encode() for space in (*spaces, SETTINGS)])
+        quickly = Quickly(counted=log.count, taken=await log.committed(CO_ACTIVATION))
+        await _replay(log, into, refold, of=source, embeddings=home.embeddings_path, quickly=quickly, **wanted)
 
 
 async def replay_archive(archive: str, into: Path, **wanted: Unpack[Wanted]) -> Replayed:
@@ -150,14 +155,26 @@ async def replay_kafka(into: Path, settings: KafkaSettings, **wanted: Unpack[Wan
         return _proved(await _replay(log, into, rebuild, of=of, embeddings=None, later=later, **wanted))
 
 
-async def _are_few(log: SqliteLog, spaces: Sequence[str]) -> bool:
-    """Return whether so little was said in some spaces that it is written sooner than a child has started."""
-    left = FEW if spaces else 0
-    partitions = await log.partitions(CONVERSATIONS.name)
-    for key in (space.encode() for space in spaces):
-        at = partitions[partition_of(key, len(partitions))]
-        end = (await log.end_offsets([at]))[at]
-        left -= await log.count(at, 0, end, key, left) if left else 0
+Count = Callable[[TopicPartition, int, int, bytes, int], Awaitable[int]]
+"""Returns how many records of a partition between two offsets have a key, but no more than so many."""
+
+
+class Quickly(NamedTuple):
+    """What a log can say so that a part of it is folded sooner."""
+
+    counted: Count
+    taken: Vector
+    """Up to where co-activation took each partition when its records were new."""
+
+
+async def _are_few(count: Count, part: Part, store: Path) -> bool:
+    """Return whether so little is left of what some spaces said that it is written sooner than a child starts."""
+    left = FEW if part.spaces else 0
+    stands = _stands(store)
+    for at, end in part.ends.items():
+        if base_name_of(at.topic) == CONVERSATIONS.base_name:
+            for space in part.spaces or ():
+                left -= await count(at, stands.get(at, 0), end, space.encode(), left) if left else 0
     return left > 0
 
 
@@ -199,7 +216,7 @@ async def _replay(
     of: Path | str,
     embeddings: Path | None,
     later: Sequence[Log] = (),
-    few: bool = False,
+    quickly: Quickly | None = None,
     until: str | Vector | None = None,
     since: str | None = None,
     spaces: Sequence[str] = (),
@@ -213,6 +230,8 @@ async def _replay(
     seed: Callable[[Home], object] | None = None,
 ) -> _Done[T]:
     part = await part_of(log, until, spaces=spaces, only=only)
+    if quickly is not None:
+        part = part._replace(taken=quickly.taken)
     if (settings := await settings_at(log, part.moment)) is None:
         place = f"the log of {of}" if isinstance(of, Path) else of
         raise BadInput(f"{place} is empty; there is nothing to replay")
@@ -231,7 +250,6 @@ async def _replay(
     name = settings.encoding.embedder
     if re_embed is not None or not is_recorded(name):
         embedder = embedder or choose_embedder(name)
-    stored = own_store if few else child_store
     with Home.open(into) as target, recorded_sources(log, target.effects_path) as sources:
         target.begin_projection(of, asked, settings, await specs_in(log, TOPICS))
         if seed is not None and not target.store_path.exists():
@@ -239,6 +257,8 @@ async def _replay(
         # Under the lock and as late as can be: an erasure waits for nobody, and has to be heeded or find this in use.
         # It stands in the generation that was in use when it was made, and holds for the earlier ones too.
         erased = await read_erased(log, *later)
+        few = quickly is not None and await _are_few(quickly.counted, part, target.store_path)
+        stored = own_store if few else child_store
         async with (
             replayed_vectors(
                 Reading(log, part.ends, part.spaces),
@@ -291,9 +311,7 @@ def _check_continues(into: Path, part: Part, since: Vector, text: str) -> None:
     home = Home.look(into)
     if home.unfinished:  # the same command goes on, another is refused
         return
-    kept = home.store_path / "checkpoints"
-    files = CheckpointFiles(kept) if kept.is_dir() else None  # it would be made, and here nothing is written
-    stands = {at: one.position.offset for group in GROUPS for at, one in (files.load(group) if files else {}).items()}
+    stands = _stands(home.store_path)
     for partition, end in part.ends.items():
         if stands.get(partition, 0) != since[partition]:
             raise BadInput(
@@ -302,3 +320,10 @@ def _check_continues(into: Path, part: Part, since: Vector, text: str) -> None:
             )
         if end < since[partition]:
             raise BadInput(f"--until lies before --from {text} in {partition}; a replay only goes forward")
+
+
+def _stands(store: Path) -> Vector:
+    """Return up to where a store is folded; there need be none."""
+    kept = store / "checkpoints"
+    files = CheckpointFiles(kept) if kept.is_dir() else None  # it would be made, and here nothing is written
+    return {at: one.position.offset for group in GROUPS for at, one in (files.load(group) if files else {}).items()}

@@ -66,6 +66,21 @@ async def test_records_of_a_key_are_counted(path: Path) -> None:
         assert await log.count(AT, 0, 100, b"nobody", 3) == 0
 
 
+async def test_a_topic_can_be_read_for_some_keys_alone(path: Path) -> None:
+    """With the last record before each end, whatever its key; other topics are read as ever."""
+    async with await SqliteLog.open(path, [ONE, MANY], wall_clock_ms) as log:
+        await log.append([NewRecord(topic=ONE.name, key=b"kjl"[n % 3 : n % 3 + 1], value=b"v") for n in range(12)])
+        await log.append([NewRecord(topic=MANY.name, partition=0, key=b"j", value=b"v")])
+        log.narrow(ONE.name, [b"k", b"l"])
+        assert [one.offset for one in await log.read(AT, 0)] == [0, 2, 3, 5, 6, 8, 9, 11]
+        assert [one.offset for one in await log.read(AT, 1, end=8)] == [2, 3, 5, 6, 7]
+        assert [one.offset for one in await log.read(AT, 1, limit=2)] == [2, 3]
+        assert await log.read(AT, 12) == []
+        log.narrow(ONE.name, [b"nobody"])
+        assert [one.offset for one in await log.read(AT, 0, end=6)] == [5]
+        assert len(await log.read(TopicPartition(MANY.name, 0), 0)) == 1
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "log.sqlite"

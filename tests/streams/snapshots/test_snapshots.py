@@ -12,27 +12,34 @@ from typing import Any
 import orjson
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec.structs import replace
 
+from fakes.events import event, record
 from fakes.words import wordllama
 from helamem.processors.digest import digest
 from helamem.processors.store.edge import EdgeStore
 from helamem.schemas.errors import BadInput, ConfigurationError, Poison, RetryLater
-from helamem.schemas.records import TopicPartition
+from helamem.schemas.events import MemoryReinforced
+from helamem.schemas.ids import memory_id
+from helamem.schemas.records import NewRecord, Record, TopicPartition
 from helamem.schemas.settings import HebbianSettings, Settings
-from helamem.schemas.topics import CONVERSATIONS, TOPICS
+from helamem.schemas.topics import CONVERSATIONS, RECALLS, TOPICS
+from helamem.schemas.wire import Event
 from helamem.streams.audit.keys import key_text
 from helamem.streams.dead_letters import dead_letter
 from helamem.streams.home import Home, wall_clock_ms
+from helamem.streams.log.partitioner import partition_of
 from helamem.streams.log.sqlite import SqliteLog
 from helamem.streams.log.writer_lock import InUseError
 from helamem.streams.moments import now, written
 from helamem.streams.past import Past, past
 from helamem.streams.settings_log import apply_settings
+from helamem.streams.skimming import skimmed
 from helamem.streams.snapshots import manifest as manifests
 from helamem.streams.snapshots.shelf import Kept
 from helamem.streams.snapshots.taking import Schedule, Taker
 from helamem.streams.store_process.child import child_store
-from streams.test_replay import SPACE, Interrupted, again, live, opened, place, rounds
+from streams.test_replay import QUERIES, SPACE, TEXTS, Interrupted, again, live, opened, place, rounds
 from streams.test_replay_options import OTHER, life
 
 __all__ = ["place"]
@@ -105,6 +112,68 @@ async def test_little_is_written_without_a_child(place: Path, monkeypatch: pytes
     monkeypatch.setattr("helamem.streams.replay.FEW", 2)
     assert await digest_of((await state(place / "home", FOREVER)).home) == alone
     assert started == 1
+
+
+async def test_little_after_a_snapshot_is_little(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much the snapshot holds, what follows is written without a child."""
+    async with opened(place / "home") as memory:
+        await live(memory, 0)
+        await take(place / "home")
+        await live(memory, 1)
+    monkeypatch.setattr("helamem.streams.replay.child_store", None)
+    monkeypatch.setattr("helamem.streams.replay.FEW", len(TEXTS) + 1)
+    found = await state(place / "home", FOREVER)
+    assert found.snapshot is not None
+    assert await digest_of(found.home) == (await again_by_child(place / "home", place / "whole", monkeypatch))
+
+
+async def again_by_child(home: Path, into: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the digest of a space after a replay, which always has a child."""
+    monkeypatch.setattr("helamem.streams.replay.child_store", child_store)
+    return (await again(home, into, spaces=[SPACE])).digest.digest
+
+
+async def test_of_what_others_recalled_all_that_counts_is_read(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An id that another space of the partition used before is known again; what nobody has judged yet is decoded."""
+    beside = next(name for n in range(100) if partition(name := f"acme/{n}") == partition(SPACE))
+    a, b = (memory_id(SPACE, f"m0-{n}") for n in (1, 2))
+
+    def used(id_: str, space: str) -> NewRecord:
+        return record(event(id_, MemoryReinforced(recall_id="r", memory_ids=(a, b)), space=space))
+
+    home = place / "home"
+    async with opened(home) as memory:
+        await live(memory, 0)
+        await live(memory, 0, beside)
+        log = memory.instance.log
+        await log.append([used("twice", beside), used("twice", SPACE), used("once", SPACE)])
+        await memory.process()
+        no_recall = used("later", beside)
+        no_recall = replace(no_recall, value=no_recall.value.replace(b'"recall_id":"r"', b'"recall_id":""'))
+        await log.append([no_recall, used("later", SPACE)])
+    read = 0
+
+    def counted(one: Record) -> Event | None:
+        nonlocal read
+        read += 1
+        return skimmed(one)
+
+    monkeypatch.setattr("helamem.streams.rebuild.skimmed", counted)
+    found = await state(home, FOREVER)
+    assert read == 2 * len(QUERIES) + len(["settings", "twice"])
+    whole = await again(home, place / "whole", spaces=[SPACE])
+    assert read == 2 * len(QUERIES) + len(["settings", "twice"]), "what proves something reads all of it"
+    assert whole.dead_letters == 1
+    assert await digest_of(found.home) == whole.digest.digest
+    assert Home.look(found.home).derived_path.read_bytes() == Home.look(place / "whole").derived_path.read_bytes()
+    async with opened(home) as memory:
+        await memory.process()
+        assert (await memory.digest(SPACE)).digest == whole.digest.digest
+
+
+def partition(space: str) -> int:
+    """Return in which partition a space stands."""
+    return partition_of(space.encode(), RECALLS.partitions)
 
 
 async def test_each_goes_on_from_the_one_before_it(place: Path) -> None:

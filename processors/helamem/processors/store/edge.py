@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from qdrant_edge import (
     EdgeShard,
@@ -89,7 +89,7 @@ class EdgeStore:
         language: str = "english",
         reserve_bytes: int = RESERVE_BYTES,
         pause_points: int = CHUNK,
-    ) -> EdgeStore:
+    ) -> Self:
         """Open the store in a directory, or make it there.
 
         Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -47,6 +47,7 @@ class SqliteLog:
         self._reader_thread = ThreadPoolExecutor(1, "helamem-log-reader")
         self._writer_thread = ThreadPoolExecutor(1, "helamem-log-writer")
         self._waiting: deque[tuple[_Rows, asyncio.Future[list[int]]]] = deque()
+        self._narrowed: dict[str, tuple[bytes, ...]] = {}
         self._appending: asyncio.Task[None] | None = None
         self._appended = asyncio.Event()
 
@@ -115,7 +116,19 @@ class SqliteLog:
         end = MAX_OFFSET if end is None else min(end, MAX_OFFSET)
         if limit <= 0 or end <= start:
             return []
-        return await self._on_reader(lambda file: file.read(partition, start, end, limit))
+        keys = self._narrowed.get(partition.topic, ())
+        return await self._on_reader(lambda file: file.read(partition, start, end, limit, keys))
+
+    def narrow(self, topic: str, keys: Iterable[bytes]) -> None:
+        """Read from now on, of one topic, only records with some keys, and the last one before each end.
+
+        For whoever would pass over all others: they need not even be made.
+
+        Args:
+            topic: In the generation that the file holds.
+            keys: At least one.
+        """
+        self._narrowed[topic] = tuple(keys)
 
     async def count(self, partition: TopicPartition, start: int, end: int, key: bytes, most: int) -> int:
         """Return how many records with `start <= offset < end` have a key, but no more than `most`."""

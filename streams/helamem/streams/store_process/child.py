@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from helamem.processors.store.edge import EdgeStore
 from helamem.schemas.errors import ConfigurationError, HelamemError, RetryLater
 from helamem.streams.home import Home
-from helamem.streams.store_process.seldom import SeldomFlushed
+from helamem.streams.store_process.seldom import LateFlushed, SeldomFlushed
 from helamem.streams.store_process.server import serve_held
 from helamem.streams.switch_interval import yielding_sooner
 
@@ -76,10 +76,10 @@ class OwnStore:
     """A store in this very process, where there is too little to write for a child to be worth its start.
 
     Args:
-        store: The store.
+        store: The store; what it is given is durable once it was told to settle.
     """
 
-    def __init__(self, store: EdgeStore) -> None:
+    def __init__(self, store: LateFlushed) -> None:
         self.store = store
 
     async def serving(self, work: Coroutine[Any, Any, T]) -> T:
@@ -87,14 +87,14 @@ class OwnStore:
         return await work
 
     async def settle(self) -> None:
-        """Return once all that was written is on disk; checkpoints are already."""
-        await self.store.flush()
+        """Return once all that was written, and the checkpoints, are on disk."""
+        await self.store.settle()
 
 
 @contextlib.asynccontextmanager
 async def own_store(home: Home, *, dimension: int, language: str) -> AsyncIterator[OwnStore]:
     """Open the store of a home that this process holds, with the errors of `child_store`."""
-    store = await EdgeStore.open(home.store_path, dimension=dimension, language=language)
+    store = await LateFlushed.open(home.store_path, dimension=dimension, language=language, pause_points=_PAUSE_POINTS)
     try:
         yield OwnStore(store)
     finally:

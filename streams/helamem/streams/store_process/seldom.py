@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
+from helamem.processors.store.edge import EdgeStore
 from helamem.processors.store.port import Checkpoint
 from helamem.schemas.records import TopicPartition
 from helamem.streams.store_process.client import TIMEOUT_S, RemoteStore
@@ -60,3 +62,33 @@ class SeldomFlushed(RemoteStore):
                 await super().save_checkpoint(checkpoint)
                 if self._pending.get((checkpoint.group, checkpoint.partition)) is checkpoint:
                     del self._pending[checkpoint.group, checkpoint.partition]
+
+
+class LateFlushed(EdgeStore):
+    """An `EdgeStore` for so little work that it is made durable once, at its end; made by `LateFlushed.open`.
+
+    Whoever is done with his work calls `settle`; where he never does, nothing counts, and all is folded again.
+    """
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._pending: dict[tuple[str, TopicPartition], Checkpoint] = {}
+
+    async def flush(self) -> None:
+        """Put it off."""
+
+    async def save_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Remember a checkpoint until all that was written before it is on disk."""
+        self._pending[checkpoint.group, checkpoint.partition] = checkpoint
+
+    async def load_checkpoints(self, group: str) -> dict[TopicPartition, Checkpoint]:
+        """Return the checkpoints of a processor by partition, those that are put off among them."""
+        saved = await super().load_checkpoints(group)
+        return saved | {at: one for (of, at), one in self._pending.items() if of == group}
+
+    async def settle(self) -> None:
+        """Return once all that was written, and then its checkpoints, are on disk."""
+        await super().flush()
+        for checkpoint in self._pending.values():
+            await super().save_checkpoint(checkpoint)
+        self._pending.clear()
