@@ -39,11 +39,13 @@ class Sizes(Struct, frozen=True, kw_only=True):
     history: History
     every: int
     """Records of a space between two snapshots: a few more than a small space has."""
+    due: int
+    """Records after which there is one unless told otherwise: so many at most are replayed of a recent moment."""
     rounds: int
 
 
-FULL = Sizes(history=History(messages=1_000_000, recalls=200_000), every=11_000, rounds=3)
-QUICK = Sizes(history=History(messages=4_000, recalls=800), every=46, rounds=1)
+FULL = Sizes(history=History(messages=1_000_000, recalls=200_000), every=11_000, due=Schedule().every, rounds=3)
+QUICK = Sizes(history=History(messages=4_000, recalls=800), every=46, due=30, rounds=1)
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -54,15 +56,16 @@ class Asked(Struct, frozen=True, kw_only=True):
     records: int
 
 
-def moments(every: int, records: int) -> list[Asked]:
-    """Return what is asked about; a small space has so many records in the end, and the large one ten times as many.
+def moments(sizes: Sizes) -> list[Asked]:
+    """Return what is asked about.
 
-    Of the large space's ten snapshots those after 4, 8, 9 and 10 times `every` records stay.
+    The large space has ten snapshots, of which those after 4, 8, 9 and 10 times `every` records stay.
     """
+    every, due = sizes.every, sizes.due
     return [
-        Asked(name="small_space_with_all_its_records", space=SMALL, records=records - 1),
-        Asked(name="large_space_right_after_a_snapshot", space=LARGE, records=10 * every + every // 50),
-        Asked(name="large_space_right_before_the_next_one", space=LARGE, records=10 * every - every // 50),
+        Asked(name="small_space_without_a_snapshot", space=SMALL, records=due),
+        Asked(name="large_space_right_after_a_snapshot", space=LARGE, records=9 * every + every // 50),
+        Asked(name="large_space_right_before_the_next_one_is_due", space=LARGE, records=9 * every + due),
         Asked(name="large_space_long_ago", space=LARGE, records=8 * every - every // 50),
     ]
 
@@ -112,10 +115,9 @@ def ask(home: Path, public: Path, one: Asked, growth: Growth) -> dict[str, float
 def asked(home: Path, public: Path, sizes: Sizes) -> dict[str, Any]:
     """Ask about all moments in turn, several times."""
     growth = asyncio.run(grown(home))
-    small = dict(growth.spaces())[SMALL]
-    rounds = {one.name: [] for one in moments(sizes.every, small)}  # type: dict[str, list[dict[str, float]]]
+    rounds: dict[str, list[dict[str, float]]] = {one.name: [] for one in moments(sizes)}
     for _ in range(sizes.rounds):
-        for one in moments(sizes.every, small):
+        for one in moments(sizes):
             rounds[one.name].append(ask(home, public, one, growth))
     return {name: medians(found) for name, found in rounds.items()}
 

@@ -32,7 +32,7 @@ def snapshot(
     *,
     every: Annotated[
         int, typer.Option("--every", metavar="RECORDS", min=1, help="Records of a space between two snapshots.")
-    ] = 10_000,
+    ] = 8_000,
     keep: Annotated[
         int,
         typer.Option("--keep", min=1, help="How many of all, of every second one, of every fourth, and so on."),

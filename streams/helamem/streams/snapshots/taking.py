@@ -39,7 +39,7 @@ from helamem.streams.snapshots.shelf import BEGUN, Kept, Snapshots, staying_of
 class Schedule(Struct, frozen=True, kw_only=True):
     """When a snapshot is taken, and which are kept."""
 
-    every: int = 10_000
+    every: int = 8_000
     """Records of a space between two."""
     keep: int = 2
     """How many of each distance: of all, of every second one, of every fourth, and so on."""
