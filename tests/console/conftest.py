@@ -16,6 +16,9 @@ from playwright.sync_api import Browser, Page
 
 from fakes.directories import directory
 from fixtures.browser import browsing
+from helamem.schemas.records import NewRecord
+from helamem.schemas.topics import CONVERSATIONS
+from helamem.streams.async_memory import AsyncMemory
 from helamem.streams.demo.play import play
 from helamem.streams.gateway.keys import Keys
 from helamem.streams.home import wall_clock_ms
@@ -46,11 +49,19 @@ def serving(home: Path) -> Iterator[str]:
             process.communicate()
 
 
+async def _played(folder: Path) -> None:
+    """Play the demo, and append a record that nobody can read."""
+    await play(folder / "home", folder / "rebuilt")
+    torn = NewRecord(topic=CONVERSATIONS.name, key=b"acme/hostile", value=f'{{"torn {HOSTILE[0]}'.encode())
+    async with await AsyncMemory.open(folder / "home") as memory:
+        await memory.instance.log.append([torn])
+
+
 @pytest.fixture(scope="session")
 def address() -> Iterator[str]:
     """A gateway that serves the demo's spaces, and acme/hostile."""
     with directory() as folder:
-        asyncio.run(play(folder / "home", folder / "rebuilt"))
+        asyncio.run(_played(folder))
         with serving(folder / "home") as address:
             messages = [
                 {"conversation": text, "speaker": text, "text": text, "message_id": f"m{number}"}

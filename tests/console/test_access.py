@@ -121,4 +121,4 @@ def test_everything_has_a_name_and_its_place(visit: Visit, width: int) -> None:
     expect(page.get_by_role("button", name="Use light colours")).to_be_visible()
 
 
-VIEWS = {"lineage": ".chooser .fact", "throughput": ".tile"}
+VIEWS = {"lineage": ".chooser .fact", "dead-letters": ".letters tbody tr", "throughput": ".tile"}

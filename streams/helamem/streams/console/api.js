@@ -72,6 +72,23 @@ export const why = (space, id, other = null, asOf = null) =>
   got(`${path(space)}/why/${encodeURIComponent(id)}${query({ other, as_of: asOf })}`);
 export const trace = (space, id) => got(`${path(space)}/trace/${encodeURIComponent(id)}`);
 export const history = (space, cursor, options) => got(`${path(space)}/history${query({ limit: 1000, cursor })}`, options);
+export const deadLetters = () => listed("/v1/dead-letters", "dead_letters");
+export const deadLetter = (id) => got(`/v1/dead-letters/${encodeURIComponent(id)}`);
+export const redrive = (id) => got(`/v1/dead-letters/${encodeURIComponent(id)}/redrive`, { method: "POST" });
+
+/** Process all that were put aside once more. */
+export async function redriveAll() {
+  const whole = { redriven: 0, refused: 0, outcomes: [] };
+  for (let cursor = null; ; ) {
+    const page = await got(`/v1/dead-letters/redrive${query({ cursor })}`, { method: "POST" });
+    whole.redriven += page.redriven;
+    whole.refused += page.refused;
+    whole.outcomes.push(...page.outcomes);
+    cursor = page.next;
+    if (!cursor) return whole;
+  }
+}
+
 export const metrics = async () => (await asked("/metrics")).text();
 export const ready = async () => (await fetch("/ready", { cache: "no-store" })).ok;
 

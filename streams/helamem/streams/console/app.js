@@ -2,15 +2,15 @@
 
 import * as api from "./api.js";
 import { fill, h } from "./dom.js";
-import { count } from "./times.js";
 import { installTheme } from "./theme.js";
 import { Refused } from "./refused.js";
 import { explore } from "./explore.js";
 import { lineage } from "./lineage.js";
+import { deadLetters } from "./dead_letters.js";
 import { throughput } from "./throughput.js";
 
-const VIEWS = { explore, lineage, throughput };
-const TITLES = { explore: "Explore", lineage: "Lineage", throughput: "Throughput" };
+const VIEWS = { explore, lineage, "dead-letters": deadLetters, throughput };
+const TITLES = { explore: "Explore", lineage: "Lineage", "dead-letters": "Dead letters", throughput: "Throughput" };
 const READY_EVERY_MS = 10_000;
 
 const main = document.getElementById("main");
@@ -70,7 +70,7 @@ async function begin() {
     const spaces = await api.spaces();
     const before = picker.value;
     fill(picker, spaces.map(({ space, memories }) =>
-      h("option", { value: space }, `${space} · ${count(memories, "memory", "memories")}`)));
+      h("option", { value: space }, `${space} (${memories.toLocaleString("en")})`)));
     picker.disabled = !spaces.length;
     if (spaces.some(({ space }) => space === before)) picker.value = before;
     await show();

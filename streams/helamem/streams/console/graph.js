@@ -54,7 +54,7 @@ export function GraphPicture({ onPick, signal }) {
   function readPaint() {
     const names = ["user", "agent", "fact", "edge", "edge-temporal", "dim", "accent", "association", "muted"];
     paint = Object.fromEntries(names.map((name) => [name, colour(name)]));
-    renderer?.refresh({ skipIndexation: true });
+    renderer?.refresh({ schedule: true });
   }
 
   const kindOf = (id) => (graph.hasNode(id) ? graph.getNodeAttribute(id, "kind") : "memory");
@@ -75,7 +75,8 @@ export function GraphPicture({ onPick, signal }) {
     stopLayout();
     stopLayout = layOut(graph, (ids, places, done) => {
       if (done < 1 && still()) return;
-      ids.forEach((id, number) => graph.mergeNodeAttributes(id, { x: places[2 * number], y: places[2 * number + 1] }));
+      const at = new Map(ids.map((id, number) => [id, 2 * number]));
+      graph.updateEachNodeAttributes((id, node) => ({ ...node, x: places[at.get(id)], y: places[at.get(id) + 1] }), { attributes: ["x", "y"] });
       if (done >= 1) stage.dataset.laidOut = String(graph.order);
     });
   }
@@ -121,7 +122,7 @@ export function GraphPicture({ onPick, signal }) {
       const weight = state.weight(edge, timeMs);
       for (const id of edge.ids) strength.set(id, (strength.get(id) ?? 0) + weight);
     }
-    renderer?.refresh({ skipIndexation: false });
+    renderer?.refresh({ schedule: true });
   }
 
   function isThere(id, kind) {
@@ -169,7 +170,7 @@ export function GraphPicture({ onPick, signal }) {
   /** Mark what is selected with what it is linked to, what a search found, and the ways that association took. */
   function mark({ selected = null, near = [], hits = [], paths = [] }) {
     marked = { selected, near: new Set(near), hits: new Set(hits), paths: new Set(paths) };
-    renderer?.refresh({ skipIndexation: true });
+    renderer?.refresh({ schedule: true });
   }
 
   /** Bring a node into view where it is not. */

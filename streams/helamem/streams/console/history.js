@@ -22,6 +22,8 @@ export class History {
     this.recorded = [];
     /** Of every link the largest weight that it ever had. */
     this.strongest = new Map();
+    /** The largest weight that any link ever had. */
+    this.peak = 0;
   }
 
   /** Take a page of an answer. */
@@ -39,6 +41,7 @@ export class History {
       this.recorded.push(recorded);
       for (const { memory_ids: [one, other], weight } of change.edges ?? []) {
         const pair = pairOf(one, other);
+        this.peak = Math.max(this.peak, weight);
         this.strongest.set(pair, Math.max(weight, this.strongest.get(pair) ?? 0));
       }
     }
@@ -46,13 +49,6 @@ export class History {
 
   get length() {
     return this.changes.length;
-  }
-
-  /** The largest weight that any link ever had. */
-  get peak() {
-    let most = 0;
-    for (const weight of this.strongest.values()) most = Math.max(most, weight);
-    return most;
   }
 
   /** Return the times of the changes by a clock. */

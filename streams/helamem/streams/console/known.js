@@ -9,9 +9,13 @@ const KINDS = { "user-model": "about a person", fact: "fact", "agent-knowledge":
 export function Known({ onPick }) {
   const head = h("h2", { id: "known-title" });
   const list = h("ul", { class: "facts" });
+  let last = null;
   return {
     element: h("section", { class: "known", "aria-labelledby": "known-title" }, head, list),
     show(facts, selected = null) {
+      const now = [selected, ...facts.map((fact) => `${fact.id} ${fact.toMs} ${fact.text?.length}`)].join();
+      if (now === last) return;
+      last = now;
       head.textContent = facts.length ? count(facts.length, "fact") : "No facts yet";
       fill(list, facts.length
         ? facts.map((fact) => Item(fact, selected, onPick))

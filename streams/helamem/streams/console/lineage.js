@@ -35,7 +35,7 @@ export async function lineage(main, { space, rest, signal, address }) {
       h("p", { class: "links-line" },
         node.event_type && h("a", { class: "button", href: address("lineage", space, TRACE, node.id) }, "What it caused"),
         (node.kind === "memory" || node.kind === "fact") && h("a", { class: "button", href: address("explore", space, node.id) }, "In the graph"),
-        node.kind === "memory" && node !== root && h("a", { class: "button", href: address("lineage", space, node.id) }, "Where it came from"))));
+        node.kind === "memory" && node.id !== root.id && h("a", { class: "button", href: address("lineage", space, node.id) }, "Where it came from"))));
     say(`${nameOf(node)}: ${clipped(wordsOf(node), 120)}`);
   }
 

@@ -12,7 +12,7 @@ export function drawn(root) {
   const cards = new Map();
   const lines = [];
   const add = (node, column = COLUMNS[node.kind] ?? 1) => {
-    const card = cards.get(node.id) ?? { node, column, gave: 0, weight: null };
+    const card = cards.get(node.id) ?? { node, column, gave: 0, units: 0, weight: null };
     if (!cards.has(node.id)) cards.set(node.id, card);
     return card;
   };
@@ -52,7 +52,9 @@ export function drawn(root) {
     }
     const ends = memories.length ? memories.map(({ id }) => id) : edge.memory_ids.filter((id) => id !== node.id);
     for (const event of events) {
-      add(event).gave += event.contribution;
+      const card = add(event);
+      card.gave += event.contribution;
+      card.units += event.contribution_units;
       line(node.id, event.id);
       for (const id of ends) line(event.id, id, event.contribution, "gave");
     }

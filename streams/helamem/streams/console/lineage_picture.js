@@ -18,10 +18,10 @@ export function LineagePicture(root, onPick, signal) {
       h("ul", {}, column.map((card) => h("li", {}, Card(card)))))),
     left > 0 && h("p", { class: "note picture-left" }, `${count(left, "weaker link")} not drawn; the list has all`));
 
-  function Card({ node, gave, weight }) {
+  function Card({ node, gave, units, weight }) {
     const card = h("button", {
       type: "button", class: `card card-${node.kind}`, "aria-pressed": "false",
-      onclick: () => { pick(node.id); onPick(node); },
+      onclick: () => { pick(node.id); onPick(gave ? { ...node, contribution: gave, contribution_units: units } : node); },
       onpointerenter: () => light(node.id), onpointerleave: () => light(chosen), onfocus: () => light(node.id), onblur: () => light(chosen),
     },
     h("span", { class: "card-head" }, h("span", {}, headOf(node)),
