@@ -153,3 +153,14 @@ def test_what_a_fact_claims_does_not_stand_beside_its_sealed_words(sealer: Seale
     assert isinstance(sealed.data, KnowledgeDistilled)
     assert (sealed.data.key, sealed.data.value) == (UNSET, UNSET)
     assert b"quixotropolitan" not in encode(sealed)
+
+
+def test_what_supersedes_a_sealed_fact_names_it_as_it_is_named_in_the_log(sealer: Sealer) -> None:
+    """Its former id follows from its words, so whoever guesses them could find it there."""
+    home = sealer.seal(distilled("f", "Mira lives in Lisbon.", claim=("home", "lisbon")))
+    moved = distilled("g", "Mira lives in Bergen.", claim=("home", "bergen"), supersedes=["Mira lives in Lisbon."])
+    assert isinstance(home.data, KnowledgeDistilled)
+    assert isinstance(moved.data, KnowledgeDistilled)
+    sealed = sealer.seal(moved).data
+    assert isinstance(sealed, KnowledgeDistilled)
+    assert sealed.supersedes == (home.data.fact_id,) != moved.data.supersedes

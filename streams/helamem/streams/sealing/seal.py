@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import base64
 import hmac
+from collections import OrderedDict
 from collections.abc import Collection, Sequence
 
 import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from helamem.processors.encoding.content import canonical, statement_id
@@ -37,6 +38,8 @@ from helamem.schemas.wire import Event
 from helamem.streams.sealing.keys import KeyStore
 
 _NONCE_BYTES = 12
+_RENAMED = 65_536
+"""How many facts' former ids are kept: each of up to 64 partitions may name one of the last thousand that it told."""
 
 
 class Sealer:
@@ -50,6 +53,7 @@ class Sealer:
     def __init__(self, keys: KeyStore, tenants: Collection[str]) -> None:
         self._keys = keys
         self._tenants = frozenset(tenants)
+        self._renamed: OrderedDict[str, str] = OrderedDict()
 
     def seals(self, space: str) -> bool:
         """Return whether words in this space are sealed."""
@@ -58,7 +62,8 @@ class Sealer:
     def seal(self, event: Event) -> Event:
         """Return an event with its words sealed; one without words, or sealed already, as it is.
 
-        The ids of a fact follow from its words, so a sealed one gets others, which follow from the commitment.
+        The ids of a fact follow from its words, so a sealed one gets others, which follow from the commitment; what
+        supersedes a fact that was sealed here before names it by its new id, since the former one bears out guesses.
         """
         data = event.data
         if not isinstance(data, Wordy) or data.sealed is not UNSET or not self.seals(event.space):
@@ -76,12 +81,22 @@ class Sealer:
             data = replace(data, text=SEALED_TEXT, sealed=sealed)
         if isinstance(data, KnowledgeDistilled):
             # What it claims is words too; without them it is a statement like any other.
-            data = replace(data, key=UNSET, value=UNSET)
-            data = replace(data, fact_id=statement_id(event.space, data))
+            data = replace(data, key=UNSET, value=UNSET, supersedes=self._as_sealed(data.supersedes))
+            data = replace(data, fact_id=self._renaming(data.fact_id, statement_id(event.space, data)))
             id_ = derived_id("distilled", data.hub, data.fact_id)
             event = replace(event, id=id_, traceparent=caused(event.traceparent, id_))
         ciphertext = _encrypt(key, text.encode(), _context(event))
         return replace(event, data=replace(data, sealed=replace(sealed, ciphertext=ciphertext)))
+
+    def _as_sealed(self, ids: tuple[str, ...] | UnsetType) -> tuple[str, ...] | UnsetType:
+        return ids if ids is UNSET else tuple(self._renamed.get(id_, id_) for id_ in ids)
+
+    def _renaming(self, former: str, now: str) -> str:
+        self._renamed[former] = now
+        self._renamed.move_to_end(former)
+        if len(self._renamed) > _RENAMED:
+            self._renamed.popitem(last=False)
+        return now
 
 
 class Opener:
