@@ -186,7 +186,8 @@ def test_commands_of_the_distillation_page_run(tmp_path: Path) -> None:
 def test_commands_of_the_gateway_page_run(tmp_path: Path) -> None:
     """Every curl of docs/gateway.md runs as written, at another port, and what docs/access.md says of keys holds."""
     install, asking = _blocks("console", (ROOT / "docs" / "gateway.md").read_text())
-    keys, looking = _blocks("console", (ROOT / "docs" / "access.md").read_text())
+    keys, tokens, looking = _blocks("console", (ROOT / "docs" / "access.md").read_text())
+    assert tokens.startswith("pip install 'helamem[gateway,oidc]'\n")  # its issuer is in tests/streams/gateway
     assert install == "pip install 'helamem[gateway]'\nhelamem up\n"
     line = json.loads(_blocks("json")[0].splitlines()[0])
     (tmp_path / "chat.jsonl").write_text(json.dumps({**line, "space": "acme/tom", "message_id": "1"}))

@@ -215,3 +215,39 @@ def test_a_distiller_that_cannot_be_is_named(settings: str, complaint: str) -> N
     Path("helamem.toml").write_text(settings + "\n")
     with pytest.raises(ConfigurationError, match=complaint):
         load_config().asked_distiller()
+
+
+def test_an_issuer_of_tokens_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody's tokens count by default; algorithms are separated by commas."""
+    assert load_config().asked_oidc() is None
+    monkeypatch.setenv("HELAMEM_OIDC_ISSUER", "https://login.acme.example")
+    with pytest.raises(ConfigurationError, match="HELAMEM_OIDC_AUDIENCE is not"):
+        load_config().asked_oidc()
+    monkeypatch.setenv("HELAMEM_OIDC_AUDIENCE", "helamem")
+    monkeypatch.setenv("HELAMEM_OIDC_ALGORITHMS", "ES256, EdDSA,")
+    settings = load_config().asked_oidc()
+    assert settings is not None
+    assert (settings.issuer, settings.audience, settings.algorithms) == (
+        "https://login.acme.example",
+        "helamem",
+        ("ES256", "EdDSA"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("ALGORITHMS", "HS256", "tokens signed by 'HS256' cannot be trusted"),
+        ("ALGORITHMS", "none", "tokens signed by 'none' cannot be trusted"),
+        ("ALGORITHMS", " ", "no token would count"),
+        ("ISSUER", "http://login.acme.example", "begins with https://"),
+        ("JWKS_URL", "http://login.acme.example/keys", "HELAMEM_OIDC_JWKS_URL is http"),
+    ],
+)
+def test_tokens_that_anybody_could_make_are_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, complaint: str
+) -> None:
+    for variable, said in {"ISSUER": "https://login.acme.example", "AUDIENCE": "helamem", name: value}.items():
+        monkeypatch.setenv(f"HELAMEM_OIDC_{variable}", said)
+    with pytest.raises(ConfigurationError, match=complaint):
+        load_config().asked_oidc()

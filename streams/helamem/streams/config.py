@@ -25,6 +25,7 @@ from helamem.processors.embedder.choose import DEFAULT as DEFAULT_EMBEDDER
 from helamem.processors.store.qdrant_settings import QdrantSettings, Quantization
 from helamem.schemas.errors import BadInput, ConfigurationError
 from helamem.streams.distilling import EXTRACTIVE, ModelSettings
+from helamem.streams.gateway.oidc_settings import OidcSettings
 from helamem.streams.log.kafka_settings import Compression, KafkaSettings, SaslMechanism, SecurityProtocol
 
 PREFIX = "HELAMEM_"
@@ -117,6 +118,21 @@ class Config(BaseSettings):
     keys: Path | None = Field(
         None, description="Directory of the keys that seal words, the same one for all processes; see docs/erasure.md."
     )
+    oidc_issuer: str | None = Field(
+        None, description="Issuer whose bearer tokens a gateway takes besides keys; unset, none. See docs/access.md."
+    )
+    oidc_audience: str | None = Field(None, description="Audience that its tokens must name.")
+    oidc_jwks_url: str | None = Field(
+        None, description="Address of its keys; unset, what its /.well-known/openid-configuration says."
+    )
+    oidc_algorithms: str = Field("RS256,ES256", description="Signatures that count, several separated by commas.")
+    oidc_leeway_s: float = Field(30.0, ge=0, le=600, description="Seconds by which its clock may differ from ours.")
+    oidc_tenant_claim: str = Field("tenant", description="Claim that names the tenant; a.b is b within a.")
+    oidc_spaces_claim: str | None = Field(
+        None, description="Claim with patterns for the tenant's spaces; unset, a token is for all of them."
+    )
+    oidc_rights_claim: str = Field("scope", description="Claim with the rights: a list, or words with blanks between.")
+    oidc_rights_prefix: str = Field("helamem:", description="What stands before each right there.")
     metrics_port: int | None = Field(
         None, ge=0, le=65535, description="Port for /metrics, /live and /ready; without one there are none."
     )
@@ -210,6 +226,33 @@ class Config(BaseSettings):
                 f"{cost:g} or more: nothing would ever be asked; raise it, or lower HELAMEM_DISTILLER_MAX_TOKENS"
             )
         return wanted
+
+    def asked_oidc(self) -> OidcSettings | None:
+        """Return whose bearer tokens count, or None where nobody's do.
+
+        Raises:
+            ConfigurationError: They could not be trusted, or an audience is missing.
+        """
+        if self.oidc_issuer is None:
+            return None
+        if self.oidc_audience is None:
+            raise ConfigurationError(
+                "HELAMEM_OIDC_ISSUER is set and HELAMEM_OIDC_AUDIENCE is not, so that tokens for any other service "
+                "would count; set it to what the issuer calls helamem"
+            )
+        settings = OidcSettings(
+            issuer=self.oidc_issuer,
+            audience=self.oidc_audience,
+            jwks_url=self.oidc_jwks_url,
+            algorithms=tuple(name.strip() for name in self.oidc_algorithms.split(",") if name.strip()),
+            leeway_s=self.oidc_leeway_s,
+            tenant_claim=self.oidc_tenant_claim,
+            spaces_claim=self.oidc_spaces_claim,
+            rights_claim=self.oidc_rights_claim,
+            rights_prefix=self.oidc_rights_prefix,
+        )
+        settings.check()
+        return settings
 
     def qdrant(self) -> QdrantSettings:
         """Return how our collections on a Qdrant server are kept.

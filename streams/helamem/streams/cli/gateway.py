@@ -17,11 +17,12 @@ from helamem.streams.cli.commands import DEFAULT_HOME, HomeOption, JsonOption, a
 from helamem.streams.cli.forgetting import forgetting_beside
 from helamem.streams.cli.metrics import LOOPBACK, MetricsHostOption, MetricsOption, measuring
 from helamem.streams.cli.output import Waiting, log_from_now, say, show, table
-from helamem.streams.cli.session import opened, report
+from helamem.streams.cli.session import configured, opened, report
 from helamem.streams.cli.signals import stop_at_signals
 
 if TYPE_CHECKING:  # it imports the engine
     from helamem.streams.async_memory import AsyncMemory
+    from helamem.streams.gateway.oidc import Oidc
     from helamem.streams.pump import Progress
 
 PORT = 8420
@@ -132,7 +133,8 @@ async def _serve(
     from helamem.streams.metrics.server import Health  # noqa: PLC0415 - likewise
 
     keys, waiting, counts = Keys(home), Waiting(), Counter[str]()
-    check_binding(host, keys)
+    oidc = _oidc()
+    check_binding(host, keys, tokens=oidc is not None)
 
     def on_progress(_: Progress) -> None:
         waiting.over()
@@ -155,7 +157,9 @@ async def _serve(
             )
             health = Health(counted)
             async with held.running():
-                service = Service(home, held, keys=keys, metrics=counted, health=health, open_door=is_loopback(host))
+                service = Service(
+                    home, held, keys=keys, metrics=counted, health=health, open_door=is_loopback(host), oidc=oidc
+                )
                 server = server_of(build_app(service))
 
                 def stop() -> None:
@@ -169,7 +173,7 @@ async def _serve(
                 measured.set_ready(True)
                 address = address_of(listener)
                 page = f"; the console is at {address}/" if pages() else ""
-                anybody = "" if keys.made() else "; there are no keys, so anybody on this machine may ask"
+                anybody = "" if service.names_callers else "; there are no keys, so anybody on this machine may ask"
                 with announced(home, address, service.token):
                     async with service.recording():
                         on_ready(address, page + anybody)
@@ -177,3 +181,21 @@ async def _serve(
                         await server.serve(sockets=[listener])
                         beating.cancel()
         return counts
+
+
+def _oidc() -> Oidc | None:
+    """Return whose tokens count besides keys, by the configuration, or None.
+
+    Raises:
+        BadInput: The configuration is not valid, or what it takes is not installed.
+        ConfigurationError: What it says of the issuer cannot be trusted.
+    """
+    config = configured("HELAMEM_OIDC_ISSUER")
+    settings = None if config is None else config.asked_oidc()
+    if settings is None:
+        return None
+    if missing := [name for name in ("jwt", "httpx") if find_spec(name) is None]:
+        raise BadInput(f"tokens of an issuer need {missing[0]}; install it with: pip install 'helamem[oidc]'")
+    from helamem.streams.gateway.oidc import Oidc  # noqa: PLC0415 - it needs helamem[oidc]
+
+    return Oidc(settings)

@@ -238,7 +238,7 @@ def _distiller() -> ModelSettings | None:
         BadInput: The configuration is not valid.
         ConfigurationError: What it says of the distiller contradicts itself.
     """
-    config = _configured("HELAMEM_DISTILLER")
+    config = configured("HELAMEM_DISTILLER")
     return None if config is None else config.asked_distiller()
 
 
@@ -249,7 +249,7 @@ def _reranker() -> Reranker | None:
         BadInput: The configuration is not valid.
         ConfigurationError: There is no such reranker, or what it needs is not there.
     """
-    config = _configured("HELAMEM_RERANKER")
+    config = configured("HELAMEM_RERANKER")
     if config is None or config.reranker is None:
         return None
     from helamem.processors.reranker.choose import choose_reranker  # noqa: PLC0415 - it imports arrays
@@ -257,7 +257,7 @@ def _reranker() -> Reranker | None:
     return choose_reranker(config.reranker)
 
 
-def _configured(variable: str) -> Config | None:
+def configured(variable: str) -> Config | None:
     """Return the configuration, or None where neither a variable nor a file could say something."""
     from helamem.streams.config import config_file, load_config  # noqa: PLC0415 - it imports aiokafka
 

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from helamem.streams.gateway.keys import ApiKey
 from helamem.streams.gateway.problems import Problem
 from helamem.streams.gateway.rights import Right
+from helamem.streams.gateway.token import Token
 
 SCOPE = "helamem.caller"
 OWNER = "owner"
@@ -17,7 +18,7 @@ OWNER = "owner"
 class Caller(Struct, frozen=True, kw_only=True):
     """Somebody who asks."""
 
-    key: ApiKey | None
+    key: ApiKey | Token | None
     """None is the owner of the home, or anybody where no keys are asked for: they may do everything."""
     owner: bool = False
     """Whether they have shown the token that stands in the home."""
@@ -30,13 +31,19 @@ class Caller(Struct, frozen=True, kw_only=True):
         Raises:
             Problem: Of status 403.
         """
-        if self.key is not None and right not in self.key.rights:
+        if self.key is None or right in self.key.rights:
+            return
+        has = ", ".join(self.key.rights) or "none"
+        if isinstance(self.key, Token):
             raise Problem(
-                403,
-                "forbidden",
-                f"this needs a key with the right {right}, and the one shown has {', '.join(self.key.rights)}; "
-                f"make one with: helamem keys add --tenant {self.key.tenant} --rights {right}",
+                403, "forbidden", f"this needs the right {right}, and the token shown has {has}; its issuer grants them"
             )
+        raise Problem(
+            403,
+            "forbidden",
+            f"this needs a key with the right {right}, and the one shown has {has}; "
+            f"make one with: helamem keys add --tenant {self.key.tenant} --rights {right}",
+        )
 
     def check_space(self, space: str) -> None:
         """Refuse whoever has no business in a space, whether there is one or not.

@@ -20,10 +20,12 @@ from helamem.schemas.errors import HelamemError
 from helamem.streams.gateway.accessed import SCOPE as ACCESSED
 from helamem.streams.gateway.accessed import Accessed
 from helamem.streams.gateway.callers import OWNER, SCOPE, Caller
+from helamem.streams.gateway.keys import ApiKey
 from helamem.streams.gateway.problems import Problem, away, failed, problem_of
 from helamem.streams.gateway.rights import NEEDED
 from helamem.streams.gateway.routes.console import ASSETS
 from helamem.streams.gateway.service import Service
+from helamem.streams.gateway.token import Token
 from helamem.streams.metrics import catalogue as c
 
 MOST_BODY_BYTES = 8 * 2**20
@@ -35,6 +37,8 @@ _NO_STORE = (b"cache-control", b"no-store")
 _OPEN = frozenset(path for (_, path), right in NEEDED.items() if right is None)
 _LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_DOTS_OF_A_TOKEN = 2
+"""Keys have none."""
 _ELSEWHERE = "none"
 """What stands for the route of a path that there is none for."""
 _log = logging.getLogger(__name__)
@@ -103,7 +107,7 @@ class _Visit:
     async def _visit(self, receive: Receive, send: Send) -> Problem | None:
         """Have the application answer; return what is yet to be answered, where it did not or what it said was kept."""
         try:
-            self._let_in(Headers(scope=self._scope))
+            await self._let_in(Headers(scope=self._scope))
             await self._app(self._scope, receive, send)
         except asyncio.CancelledError:
             if self._status or not self._service.ending.is_set():
@@ -123,7 +127,7 @@ class _Visit:
             return None
         return await accessed.record(self._service.trail, self._scope[SCOPE], self._status)
 
-    def _let_in(self, headers: Headers) -> None:
+    async def _let_in(self, headers: Headers) -> None:
         """Look who it is and whether they may come in.
 
         Raises:
@@ -135,20 +139,20 @@ class _Visit:
             raise Problem(400, "bad-request", "the header Content-Length is no number of bytes; mend it")
         if int(length) > MOST_BODY_BYTES and self._scope["path"] not in STREAMS:
             raise _too_large()
-        self._scope[SCOPE] = self._caller(headers)
+        self._scope[SCOPE] = await self._caller(headers)
 
-    def _caller(self, headers: Headers) -> Caller:
+    async def _caller(self, headers: Headers) -> Caller:
         keys = self._service.keys
         kind, _, shown = headers.get("authorization", "").partition(" ")
         shown = shown.strip() if kind.lower() == "bearer" else ""
         if shown and hmac.compare_digest(shown.encode(), self._service.token.encode()):
-            return Caller(key=None, owner=True, name=OWNER if keys.made() else None)
+            return Caller(key=None, owner=True, name=OWNER if self._service.names_callers else None)
         if self._service.open_door and not keys.made():
             _check_host(headers)
             return Caller(key=None)
         if self._scope["path"] in _OPEN or self._scope["path"].startswith(ASSETS):
             return Caller(key=None)
-        key = keys.find(shown) if shown else None
+        key = await self._found(shown) if shown else None
         if key is None:
             raise Problem(
                 401,
@@ -157,12 +161,18 @@ class _Visit:
                 "helamem keys add --tenant TENANT --rights append,recall",
                 headers={"WWW-Authenticate": 'Bearer realm="helamem"'},
             )
-        if wait_s := keys.wait_s(key):
+        if isinstance(key, ApiKey) and (wait_s := keys.wait_s(key)):
             raise _too_often(f"the key {key.id}", key.per_s or 0, wait_s)
         if wait_s := keys.tenant_wait_s(key.tenant):
             per_s = keys.limit_of(key.tenant).per_s or 0
             raise _too_often(f"all keys of the tenant {key.tenant} together", per_s, wait_s)
         return Caller(key=key, name=key.id)
+
+    async def _found(self, shown: str) -> ApiKey | Token | None:
+        """Return what somebody shows, or None where it is nothing."""
+        if self._service.oidc is not None and shown.count(".") == _DOTS_OF_A_TOKEN:
+            return await self._service.oidc.token(shown)
+        return self._service.keys.find(shown)
 
     def _note(self) -> None:
         """Count the request and log what it came to: neither its query nor anything that somebody wrote."""

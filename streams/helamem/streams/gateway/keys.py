@@ -194,7 +194,7 @@ class Keys:
         """
         _check_tenant(tenant)
         for pattern in spaces:
-            if not _PATTERN.fullmatch(pattern):
+            if not is_pattern(pattern):
                 raise BadInput(
                     f"{pattern!r} is no pattern for spaces; it is for the part behind the slash, like mira or team-*"
                 )
@@ -296,8 +296,18 @@ class Keys:
         self._read_as = as_found
 
 
+def is_tenant(name: str) -> bool:
+    """Return whether there can be a tenant of a name."""
+    return _TENANT.fullmatch(name) is not None
+
+
+def is_pattern(text: str) -> bool:
+    """Return whether a text can be a pattern for the part of a space's name behind the slash."""
+    return _PATTERN.fullmatch(text) is not None
+
+
 def _check_tenant(tenant: str) -> None:
-    if not _TENANT.fullmatch(tenant):
+    if not is_tenant(tenant):
         raise BadInput(f"{tenant!r} is no tenant; it is the part of a space's name before the slash, like acme")
 
 

@@ -50,8 +50,8 @@ async def append_stream(service: Service, body: AsyncIterable[bytes], caller: Ca
             told.append(BadLineOut(line=bad.line, reason=bad.reason))
 
     async for batch in _batches(body):
-        if caller.key is not None and not service.keys.holds(caller.key):
-            raise Problem(401, "unauthorized", f"the key was revoked meanwhile; {_safe(done)}")
+        if caller.key is not None and not service.holds(caller.key):
+            raise Problem(401, "unauthorized", f"the key was revoked or the token expired meanwhile; {_safe(done)}")
         try:
             with service.memory() as memory:
                 allowed = [_allowed(line, number, caller) for number, line in batch]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
@@ -13,13 +15,17 @@ from helamem.schemas.errors import RetryLater
 from helamem.streams.access.trail import AccessTrail
 from helamem.streams.async_memory import AsyncMemory
 from helamem.streams.gateway.held import Held
-from helamem.streams.gateway.keys import Keys
+from helamem.streams.gateway.keys import ApiKey, Keys
 from helamem.streams.gateway.quotas import Quotas
 from helamem.streams.gateway.served import new_token
+from helamem.streams.gateway.token import Token
 from helamem.streams.gateway.walks import Walks
 from helamem.streams.log.port import Log
 from helamem.streams.metrics.registry import Metrics
 from helamem.streams.metrics.server import Health
+
+if TYPE_CHECKING:  # it needs helamem[oidc]
+    from helamem.streams.gateway.oidc import Oidc
 
 MOST_STREAMS = 256
 """Of events, at a time."""
@@ -35,17 +41,27 @@ class Service:
         metrics: Where requests are counted.
         health: Whether the process lives and is ready.
         open_door: Whether anybody may ask as long as there are no keys: only this machine can.
+        oidc: Whose tokens count besides; with it the door is never open.
     """
 
     def __init__(
-        self, home: Path, held: Held, *, keys: Keys, metrics: Metrics, health: Health, open_door: bool
+        self,
+        home: Path,
+        held: Held,
+        *,
+        keys: Keys,
+        metrics: Metrics,
+        health: Health,
+        open_door: bool,
+        oidc: Oidc | None = None,
     ) -> None:
         self.home = home
         self.held = held
         self.keys = keys
         self.metrics = metrics
         self.health = health
-        self.open_door = open_door
+        self.open_door = open_door and oidc is None
+        self.oidc = oidc
         self.trail = AccessTrail(self._log, keys)
         """Who asked for what, on its way into the log."""
         self.quotas = Quotas(home, keys)
@@ -68,6 +84,15 @@ class Service:
         """
         with self.held.use() as memory:
             yield memory
+
+    @property
+    def names_callers(self) -> bool:
+        """Whether it is asked who comes in."""
+        return self.oidc is not None or self.keys.made()
+
+    def holds(self, key: ApiKey | Token) -> bool:
+        """Return whether what somebody showed still opens what it did: what goes on for long asks again."""
+        return time.time() < key.until_s if isinstance(key, Token) else self.keys.holds(key)
 
     @asynccontextmanager
     async def recording(self) -> AsyncIterator[None]:

@@ -66,7 +66,7 @@ async def events(
         with service.streaming():
             yield b": helamem\n\n"
             async for part in following.parts(service):
-                if key is not None and not service.keys.holds(key):
+                if key is not None and not service.holds(key):
                     return
                 yield part
 
