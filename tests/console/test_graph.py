@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import uuid
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -141,3 +143,18 @@ def test_what_is_said_now_is_there_a_moment_later(visit: Visit, address: str) ->
     expect(page.locator(".live")).to_have_text("Live")
     httpx.post(messages, json={**said, "text": "It is out of tune."}).raise_for_status()
     expect(counts).to_contain_text("2 memories")
+
+
+def test_what_is_too_much_to_draw_is_said(visit: Visit, address: str) -> None:
+    """The oldest memories that nothing links stay out of the picture and in the table."""
+    told = httpx.get(f"{address}{OTTO}/history").json()
+    first = next(one for one in told["changes"] if one["kind"] == "memory")
+    many = [{**first, "memory_id": str(uuid.UUID(int=number)), "previous": None} for number in range(6000)]
+    page = visit()
+    page.route(
+        re.compile(r".*/history.*"), lambda route: route.fulfill(json={**told, "changes": [*many, *told["changes"]]})
+    )
+    page.goto(f"{address}/#/explore/demo/otto")
+    expect(page.locator(".legend")).to_contain_text("199 older memories not drawn; the table has all")
+    page.get_by_role("button", name="Table").click()
+    expect(page.locator(".table-head [role=status]")).to_contain_text(f"of {6000 + 199 + 5}")

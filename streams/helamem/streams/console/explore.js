@@ -90,7 +90,7 @@ export async function explore(main, { space, rest, signal, address }) {
       for (const edge of state.edges.values()) if (state.weight(edge, timeMs) >= history.peak * 0.01) links += 1;
       const facts = state.shownFacts;
       timeline.tell(state.memories.size, links, facts.length);
-      legend.tell(history.peak);
+      legend.tell(history.peak, picture?.undrawn(state) ?? 0);
       picture?.show(state, timeMs, history.peak);
       table.show(state, timeMs, selected?.id);
       known.show(facts, selected?.id);
@@ -183,6 +183,7 @@ export async function explore(main, { space, rest, signal, address }) {
 /** Return what the signs of the graph mean. */
 function Legend() {
   const peak = h("span", { class: "figures" });
+  const missing = h("li", { hidden: true });
   const line = (kind) => h("span", { class: `sign sign-${kind}`, "aria-hidden": "true" });
   return {
     element: h("ul", { class: "legend", "aria-label": "Legend" },
@@ -190,7 +191,12 @@ function Legend() {
       h("li", {}, h("span", { class: "dot dot-agent", "aria-hidden": "true" }), "by an agent"),
       h("li", {}, h("span", { class: "dot dot-fact", "aria-hidden": "true" }), "fact"),
       h("li", {}, line("learned"), "learned link, thickest ", peak),
-      h("li", {}, line("turn"), "next turn")),
-    tell: (weight) => { peak.textContent = figure(weight); },
+      h("li", {}, line("turn"), "next turn"),
+      missing),
+    tell(weight, undrawn) {
+      peak.textContent = figure(weight);
+      missing.textContent = `${count(undrawn, "older memory", "older memories")} not drawn; the table has all`;
+      missing.hidden = undrawn === 0;
+    },
   };
 }

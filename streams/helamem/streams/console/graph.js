@@ -21,6 +21,7 @@ export function GraphPicture({ onPick, signal }) {
   const graph = new graphology.MultiUndirectedGraph();
   const conversations = new Map();
   let renderer = null;
+  let isWhole = true;
   let stopLayout = () => {};
   let paint = {};
   let moment = null; // { state, timeMs, peak }
@@ -83,9 +84,11 @@ export function GraphPicture({ onPick, signal }) {
 
   function chosen(history) {
     const memories = history.changes.filter((change) => change.kind === "memory");
-    if (memories.length <= MOST_NODES) return history.changes;
+    isWhole = memories.length <= MOST_NODES;
+    if (isWhole) return history.changes;
     const linked = new Set([...history.strongest.keys()].flatMap((pair) => pair.split(" ")));
-    const kept = new Set([...memories.filter((one) => linked.has(one.memory_id)), ...memories.toReversed()].slice(0, MOST_NODES));
+    const byWorth = new Set([...memories.filter((one) => linked.has(one.memory_id)), ...memories.toReversed()]);
+    const kept = new Set([...byWorth].slice(0, MOST_NODES));
     return history.changes.filter((change) => change.kind !== "memory" || kept.has(change));
   }
 
@@ -112,6 +115,11 @@ export function GraphPicture({ onPick, signal }) {
   function addEdge(name, one, other, kind) {
     if (graph.hasEdge(name) || !graph.hasNode(one) || !graph.hasNode(other)) return;
     graph.addEdgeWithKey(name, one, other, { kind, pair: name.slice(kind.length + 1), pull: PULL[kind] });
+  }
+
+  /** Return how many memories of a moment are not drawn. */
+  function undrawn(state) {
+    return isWhole ? 0 : [...state.memories.keys()].filter((id) => !graph.hasNode(id)).length;
   }
 
   /** Show the graph as of a moment. */
@@ -236,7 +244,7 @@ export function GraphPicture({ onPick, signal }) {
   onTheme(readPaint);
   stage.thickness = thickness; // for whoever measures what is drawn
   return {
-    element: stage, extend, show, mark, reveal, zoom,
+    element: stage, extend, undrawn, show, mark, reveal, zoom,
     /** Say how strong the strongest memory ever was: sizes are shares of it. */
     scale(most) { strongest = Math.max(most, 1e-9); },
   };
