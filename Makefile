@@ -44,7 +44,7 @@ $(STAMP): pyproject.toml requirements.lock hatch_build.py package-lock.json
 
 lock: # renew requirements.lock, and deploy/requirements.lock for the image; needs uv
 	uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-annotate --no-header -o requirements.lock requirements.build
-	uv pip compile pyproject.toml --extra gateway --extra openai --extra otel --universal --generate-hashes --no-annotate --no-header -c requirements.lock -o deploy/requirements.lock requirements.build
+	uv pip compile pyproject.toml --extra gateway --extra oidc --extra openai --extra otel --universal --generate-hashes --no-annotate --no-header -c requirements.lock -o deploy/requirements.lock requirements.build
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
