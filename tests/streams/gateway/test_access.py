@@ -13,6 +13,7 @@ from helamem.schemas.topics import ACCESS
 from helamem.streams.access import trail
 from helamem.streams.access.reading import Access, accesses
 from helamem.streams.access.records import OF_KEYS
+from helamem.streams.gateway.keys import FILE
 from helamem.streams.gateway.rights import NEEDED, is_recorded
 from streams.gateway.asking import SPACE, Gateway
 
@@ -174,6 +175,30 @@ async def test_what_is_noted_is_soon_in_the_log(gateway: Gateway) -> None:
             await asyncio.sleep(2 * trail.FLUSH_S)
         await client.get(f"{SPACE}/profile")
     assert await gateway.records(ACCESS.name) == 3
+
+
+async def test_it_goes_on_when_the_keys_cannot_be_read_for_a_while(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was noted waits until they can; at the end nothing is raised, and the log says how much is lost."""
+    logged = asyncio.Queue[str]()
+    monkeypatch.setattr(trail._log, "error", lambda text, *values: logged.put_nowait(text % values))
+    monkeypatch.setattr(trail, "FLUSH_S", 0.01)
+    client = gateway.client_of(gateway.key())
+    file, aside = gateway.home / FILE, gateway.home / "aside"
+    async with gateway.service.trail.running(), asyncio.timeout(30):
+        await client.get(f"{SPACE}/facts")
+        file.rename(aside)
+        file.mkdir()
+        assert "accesses cannot be recorded" in await logged.get()
+        file.rmdir()
+        aside.rename(file)
+        await noted(gateway, 2)  # the key, and the access
+        await client.get(f"{SPACE}/facts")
+        file.rename(aside)
+        file.mkdir()
+    *_, last = [logged.get_nowait() for _ in range(logged.qsize())]
+    assert last.startswith("accesses were not recorded: 1, since ")
 
 
 async def test_changes_of_keys_are_recorded_once(gateway: Gateway) -> None:

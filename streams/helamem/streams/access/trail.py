@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Protocol
 
-from helamem.schemas.errors import HelamemError, RetryLater
+from helamem.schemas.errors import RetryLater
 from helamem.schemas.events import SpaceAccessed
 from helamem.schemas.records import NewRecord
 from helamem.schemas.wire import Event
@@ -129,7 +129,7 @@ class AccessTrail:
             await flushing
             try:
                 await self.flush()
-            except HelamemError as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the gateway ends in order
                 _log.error("accesses were not recorded: %d, since %s", len(self._waiting), error)
 
     async def _flush_until(self, ending: asyncio.Event) -> None:
@@ -145,7 +145,7 @@ class AccessTrail:
                 told = False
             except RetryLater:  # closed for an erasure, or its disk is full: `check_room` minds how much waits
                 continue
-            except HelamemError as error:
+            except Exception as error:  # noqa: BLE001 - such as keys that cannot be read: reads go on, and so must this
                 if not told:
                     _log.error("accesses cannot be recorded: %s", error)
                 told = True
