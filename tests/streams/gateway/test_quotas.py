@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from helamem.schemas.errors import BadInput
+from helamem.schemas.topics import CONVERSATIONS
 from helamem.streams.gateway.keys import Keys, TenantLimit
 from helamem.streams.gateway.problems import Problem
 from helamem.streams.gateway.quotas import FILE, Quotas
@@ -109,13 +110,23 @@ async def test_a_tenant_appends_no_more_than_its_quota(gateway: Gateway) -> None
     assert (await owner.post(f"{SPACE}/messages", json=said(message_id="5"))).status_code == 201
 
 
-async def test_a_stream_ends_at_the_quota(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says what is safe in the log by then."""
+async def test_a_stream_goes_on_the_next_day_where_the_quota_ended_it(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says what is safe in the log by then and from which line on to send it again; nothing is appended twice."""
     monkeypatch.setattr("helamem.streams.gateway.lines.BATCH_RECORDS", 2)
+    now = [NOON_MS]
+    gateway.service.quotas = Quotas(gateway.home, gateway.service.keys, lambda: now[0])
     gateway.service.keys.limit("acme", messages_a_day=3)
-    lines = [json.dumps(said(space="acme/mira", message_id=str(number))) + "\n" for number in range(6)]
+    lines = [json.dumps(said(space="acme/mira", message_id=str(number))) + "\n" for number in range(4)]
+    lines.insert(1, "\n")
+    before = await gateway.records(CONVERSATIONS.name)
     client = gateway.client_of(gateway.key())
     refused = await client.post("/v1/messages/stream", content="".join(lines), headers=NDJSON)
     assert refused.status_code == 429
-    assert "2 messages of the stream are safely in the log" in refused.json()["detail"]
+    assert "2 messages of the stream are safely in the log; send it again from line 4 on" in refused.json()["detail"]
     assert gateway.service.quotas.used("acme").messages == 2
+    now[0] += DAY_MS
+    rest = await client.post("/v1/messages/stream", content="".join(lines[3:]), headers=NDJSON)
+    assert (rest.status_code, rest.json()["appended"]) == (200, 2)
+    assert await gateway.records(CONVERSATIONS.name) - before == 4

@@ -50,19 +50,21 @@ async def append_stream(service: Service, body: AsyncIterable[bytes], caller: Ca
             told.append(BadLineOut(line=bad.line, reason=bad.reason))
 
     async for batch in _batches(body):
+        first = batch[0][0]
         if caller.key is not None and not service.holds(caller.key):
-            raise Problem(401, "unauthorized", f"the key was revoked or the token expired meanwhile; {_safe(done)}")
+            why = "the key was revoked or the token expired meanwhile"
+            raise Problem(401, "unauthorized", f"{why}; {_safe(done, first)}")
         try:
             with service.memory() as memory:
                 allowed = [_allowed(line, number, caller) for number, line in batch]
                 with _counted(service, caller, allowed):
                     now = await append_lines(memory.instance.log, allowed, on_bad=tell, tracing=memory.instance.tracing)
         except IngestInterruptedError as error:
-            raise RetryLater(f"{error.away}; {_safe(_sum(done, error.done))}") from error.away
+            raise RetryLater(f"{error.away}; {_safe(_sum(done, error.done), first)}") from error.away
         except RetryLater as error:
-            raise RetryLater(f"{error}; {_safe(done)}") from error
+            raise RetryLater(f"{error}; {_safe(done, first)}") from error
         except Problem as problem:  # of the quota
-            detail = f"{problem.detail}; {_safe(done)}"
+            detail = f"{problem.detail}; {_safe(done, first)}"
             raise Problem(problem.status, problem.kind, detail, headers=problem.headers) from None
         done = _sum(done, now)
     return StreamAppended(lines=done.lines, appended=done.records, bad=done.bad, bad_lines=told)
@@ -135,10 +137,9 @@ def _size(line: Incoming) -> int:
     return len(said.text.encode("utf-8", "replace")) if isinstance(said, ConversationMessage) else 0
 
 
-def _safe(done: Appended) -> str:
-    return (
-        f"{done.records:,} messages of the stream are safely in the log; send the whole stream again, none counts twice"
-    )
+def _safe(done: Appended, line: int) -> str:
+    """Say what is in the log, and the first line that may not be: what is sent again counts again towards a quota."""
+    return f"{done.records:,} messages of the stream are safely in the log; send it again from line {line:,} on"
 
 
 def _sum(one: Appended, other: Appended) -> Appended:
