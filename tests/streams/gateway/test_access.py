@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
 
 from helamem.processors.digest import digest
 from helamem.schemas.errors import RetryLater
+from helamem.schemas.events import KeyChanged
 from helamem.schemas.topics import ACCESS
 from helamem.streams.access import trail
 from helamem.streams.access.reading import Access, accesses
@@ -216,6 +218,19 @@ async def test_changes_of_keys_are_recorded_once(gateway: Gateway) -> None:
     assert len(await accesses(log, most=9, pending=pending)) == 2
     assert len(await accesses(log, most=9, caller=id_of(key))) == 2
     assert await gateway.records(ACCESS.name) == 2
+
+
+async def test_a_change_that_fits_into_no_record_holds_up_nothing(gateway: Gateway) -> None:
+    """It stays in the file, where it is told, and everything else gets into the log."""
+    key, other = gateway.key(), gateway.key()
+    file = gateway.home / FILE
+    kept = json.loads(file.read_text())
+    kept["keys"][0]["spaces"] = ["*"] * 1001
+    file.write_text(json.dumps(kept))
+    await gateway.client_of(other).get(f"{SPACE}/facts")
+    assert [one.caller for one in await told(gateway)] == [id_of(other)]
+    pending = gateway.service.keys.unrecorded()
+    assert [one.data.key for one in pending if isinstance(one.data, KeyChanged)] == [id_of(key)]
 
 
 async def test_nothing_is_folded_of_accesses(gateway: Gateway) -> None:

@@ -83,6 +83,7 @@ def test_a_key_is_for_some_spaces_of_one_tenant(tmp_path: Path) -> None:
     [
         ({"tenant": "a/b"}, "no tenant"),
         ({"spaces": ("a/b",)}, "no pattern"),
+        ({"spaces": ("a",) * 1001}, "at most 1,000 patterns, and these are 1,001"),
         ({"rights": ("write",)}, "there is no right 'write'"),
         ({"rights": ()}, "opens nothing"),
         ({"per_s": 0.0}, "a rate above 0"),

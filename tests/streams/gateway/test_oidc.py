@@ -215,6 +215,7 @@ def test_words_and_paths_of_claims() -> None:
         ({"tenant": ["acme"]}, "`tenant` names no tenant"),
         ({"sub": ""}, "`sub` is no name"),
         ({"sub": "x" * 251}, "`sub` is no name"),
+        ({"sub": "\ud800"}, "half of a surrogate pair"),
         ({"kid": "unknown"}, "by a key that"),
         ({"key": rsa_key("another")}, "its signature is wrong"),
         ({"alg": "RS512"}, "another algorithm than RS256, ES256"),

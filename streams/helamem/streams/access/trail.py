@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Protocol
 
-from helamem.schemas.errors import RetryLater
+from helamem.schemas.errors import BadInput, RetryLater
 from helamem.schemas.events import SpaceAccessed
 from helamem.schemas.records import NewRecord
 from helamem.schemas.wire import Event
@@ -63,6 +63,8 @@ class AccessTrail:
         self._clock = clock
         self._new_id = new_id
         self._waiting: list[NewRecord] = []
+        self._told: set[str] = set()
+        """Changes that cannot be recorded, by the ids of their events."""
         self._in_turn = asyncio.Lock()
 
     def check_room(self) -> None:
@@ -91,16 +93,28 @@ class AccessTrail:
             RetryLater: The log cannot be written now.
         """
         async with self._in_turn:
-            changes = self._changes.unrecorded()
+            changes = self._recordable(self._changes.unrecorded())
             count = len(self._waiting)
-            records = [*(record_of(one) for one in changes), *self._waiting]
+            records = [*(record for _, record in changes), *self._waiting]
             if not records:
                 return
             with self._log() as log:
                 await log.append(records)
             del self._waiting[:count]
             if changes:
-                self._changes.recorded(changes)
+                self._changes.recorded([change for change, _ in changes])
+
+    def _recordable(self, changes: list[Event]) -> list[tuple[Event, NewRecord]]:
+        """Return changes with their records; one that fits into none must not keep others from the log."""
+        found: list[tuple[Event, NewRecord]] = []
+        for change in changes:
+            try:
+                found.append((change, record_of(change)))
+            except BadInput as error:
+                if change.id not in self._told:
+                    _log.error("a change of a key cannot be recorded: %s", error)
+                self._told.add(change.id)
+        return found
 
     async def flush_surely(self) -> None:
         """Append what waits, and wait for a log that is away a little.

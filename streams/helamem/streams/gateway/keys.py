@@ -31,6 +31,8 @@ _PREFIX = "helamem"
 _SECRET_BYTES = 32
 """So long that a plain hash hides it: there is nothing to guess."""
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_MOST_PATTERNS = 1000
+"""Of a key; so many fit into the record of its change."""
 _PATTERN = re.compile(r"[A-Za-z0-9_.:@*?\[\]!-]{1,128}")
 
 
@@ -198,6 +200,11 @@ class Keys:
                 raise BadInput(
                     f"{pattern!r} is no pattern for spaces; it is for the part behind the slash, like mira or team-*"
                 )
+        if len(spaces) > _MOST_PATTERNS:
+            raise BadInput(
+                f"a key is for at most {_MOST_PATTERNS:,} patterns, and these are {len(spaces):,}; name fewer, such as "
+                "team-* for all that begin so"
+            )
         if unknown := [right for right in rights if right not in RIGHTS]:
             raise BadInput(f"there is no right {unknown[0]!r}; the rights are {', '.join(RIGHTS)}")
         if not rights:

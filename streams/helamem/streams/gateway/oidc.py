@@ -8,6 +8,7 @@ from typing import Any
 
 import jwt
 
+from helamem.schemas.complaints import surrogate_field
 from helamem.schemas.times import format_ms
 from helamem.streams.gateway.keys import is_pattern, is_tenant
 from helamem.streams.gateway.oidc_keys import IssuerKeys
@@ -82,6 +83,8 @@ class Oidc:
         subject, tenant = claims["sub"], claim(claims, asked.tenant_claim)
         if not isinstance(subject, str) or not 0 < len(subject) <= _LONGEST_NAME:
             raise _refused(f"its claim `sub` is no name of at most {_LONGEST_NAME} characters")
+        if surrogate_field(subject) is not None:
+            raise _refused("its claim `sub` holds half of a surrogate pair, so that nobody could record it")
         if not isinstance(tenant, str) or not is_tenant(tenant):
             raise _refused(f"its claim `{asked.tenant_claim}` names no tenant")
         spaces = ("*",) if asked.spaces_claim is None else words(claim(claims, asked.spaces_claim))
