@@ -9,6 +9,7 @@ import pytest
 from helamem.processors.consolidation.llm.chat import ChatSettings
 from helamem.processors.consolidation.llm.spending import Cap, Prices
 from helamem.schemas.errors import BadInput, ConfigurationError
+from helamem.streams.cli import gateway
 from helamem.streams.config import HIDDEN, Config, config_file, describe, load_config, source_of
 from helamem.streams.distilling import ModelSettings
 
@@ -232,6 +233,22 @@ def test_an_issuer_of_tokens_is_configured(monkeypatch: pytest.MonkeyPatch) -> N
         "helamem",
         ("ES256", "EdDSA"),
     )
+
+
+@pytest.mark.parametrize(
+    ("variable", "error", "complaint"),
+    [
+        ("HELAMEM_OIDC_AUDIENCE", ConfigurationError, "HELAMEM_OIDC_AUDIENCE is set and HELAMEM_OIDC_ISSUER is not"),
+        ("HELAMEM_OIDC_ISUER", BadInput, "HELAMEM_OIDC_ISUER is no setting"),
+    ],
+)
+def test_a_gateway_that_lacks_only_the_name_of_its_issuer_does_not_start(
+    monkeypatch: pytest.MonkeyPatch, variable: str, error: type[Exception], complaint: str
+) -> None:
+    """It would take anybody on this machine for the owner, where nobody without a token was to come in."""
+    monkeypatch.setenv(variable, "helamem")
+    with pytest.raises(error, match=complaint):
+        gateway._oidc()
 
 
 @pytest.mark.parametrize(

@@ -231,9 +231,14 @@ class Config(BaseSettings):
         """Return whose bearer tokens count, or None where nobody's do.
 
         Raises:
-            ConfigurationError: They could not be trusted, or an audience is missing.
+            ConfigurationError: They could not be trusted, or the issuer or an audience is missing.
         """
         if self.oidc_issuer is None:
+            if others := sorted(name for name in self.model_fields_set if name.startswith("oidc_")):
+                raise ConfigurationError(
+                    f"{PREFIX}{others[0].upper()} is set and HELAMEM_OIDC_ISSUER is not, so that no token would count "
+                    "and without keys anybody could ask; set the issuer too, or neither"
+                )
             return None
         if self.oidc_audience is None:
             raise ConfigurationError(

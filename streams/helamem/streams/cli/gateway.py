@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -188,9 +189,11 @@ def _oidc() -> Oidc | None:
 
     Raises:
         BadInput: The configuration is not valid, or what it takes is not installed.
-        ConfigurationError: What it says of the issuer cannot be trusted.
+        ConfigurationError: What it says of the issuer cannot be trusted, or it names none and says more of it.
     """
-    config = configured("HELAMEM_OIDC_ISSUER")
+    # Any of them, also a misspelt one: whoever names an issuer wants no open door.
+    named = (variable for variable in os.environ if variable.upper().startswith("HELAMEM_OIDC_"))
+    config = configured(next(named, "HELAMEM_OIDC_ISSUER"))
     settings = None if config is None else config.asked_oidc()
     if settings is None:
         return None
