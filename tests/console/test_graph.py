@@ -143,6 +143,7 @@ def test_what_is_said_now_is_there_a_moment_later(visit: Visit, address: str) ->
     expect(page.locator(".live")).to_have_text("Live")
     httpx.post(messages, json={**said, "text": "It is out of tune."}).raise_for_status()
     expect(counts).to_contain_text("2 memories")
+    expect(page.locator(".graph canvas").first).to_be_visible()
 
 
 def test_what_is_too_much_to_draw_is_said(visit: Visit, address: str) -> None:

@@ -21,12 +21,14 @@ export async function explore(main, { space, rest, signal, address }) {
   let hits = [];
   let timeline = null;
   let picture = null;
+  let drawn = 0; // changes that the picture has
   let lookUp = null; // what shows one thing where there is no history
 
   const known = Known({ onPick: pick });
   const detail = Detail({ onPick: pick, onClose: () => choose(null), place: (...ids) => address("lineage", space, ...ids) });
   const side = h("aside", { class: "side", "aria-label": "What is known, or selected" }, known.element);
-  const middle = h("div", { class: "stage" }, h("p", { class: "reading note", role: "status" }, "Reading the history…"));
+  const reading = h("p", { class: "reading note", role: "status" }, "Reading the history…");
+  const middle = h("div", { class: "stage" }, reading);
   const search = Search({
     space, signal, onPick: pick,
     asOf: () => (timeline && !timeline.now ? new Date(Math.round(timeline.timeMs)).toISOString() : null),
@@ -52,7 +54,7 @@ export async function explore(main, { space, rest, signal, address }) {
     for (let page = null; page === null || page.next; ) {
       page = await api.history(space, page?.next ?? history.resume, { signal });
       history.add(page);
-      middle.firstChild.textContent = `Reading the history: ${count(history.length, "change")}…`;
+      reading.textContent = `Reading the history: ${count(history.length, "change")}…`;
     }
   }
 
@@ -108,26 +110,35 @@ export async function explore(main, { space, rest, signal, address }) {
   }
 
   function extend() {
+    drawn = history.length;
     const sums = new Map();
     for (const [pair, weight] of history.strongest) for (const id of pair.split(" ")) sums.set(id, (sums.get(id) ?? 0) + weight);
     picture?.scale(Math.max(0, ...sums.values()));
     picture?.extend(history);
   }
 
-  /** Take what happens from now on, a moment after it has happened. */
+  /** Take what happens from now on, a moment after it has happened, and what happened while nothing was followed. */
   function followEvents() {
-    const take = calmly(async () => {
-      const atEnd = timeline.atEnd;
-      try {
-        await read();
-      } catch (error) {
-        if (!signal.aborted) timeline.live(error.message);
-        return;
-      }
-      extend();
-      timeline.grown(atEnd);
-    }, 700);
-    api.follow(space, take, (how) => timeline.live(how === "following" ? "Live" : "Not live"), signal);
+    let taken = Promise.resolve();
+    const take = calmly(() => { taken = taken.then(grow); }, 700); // never two at once: both would read the same page
+    api.follow(space, take, (how) => {
+      timeline.live(how === "following" ? "Live" : "Not live");
+      if (how === "following") take();
+    }, signal);
+  }
+
+  async function grow() {
+    const { atEnd } = timeline;
+    try {
+      await read();
+    } catch (error) {
+      if (!signal.aborted) timeline.live(error.message);
+      return;
+    }
+    if (signal.aborted || history.length === drawn) return;
+    if (history.erasures > state.erasures) say("Words were erased"); // what was said of the selection may have held them
+    extend();
+    timeline.grown(atEnd);
   }
 
   async function pick(id, kind, enters = false) {

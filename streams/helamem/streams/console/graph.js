@@ -60,12 +60,18 @@ export function GraphPicture({ onPick, signal }) {
 
   const kindOf = (id) => (graph.hasNode(id) ? graph.getNodeAttribute(id, "kind") : "memory");
 
-  /** Add what the history has and the graph has not; where memories are many, the oldest that nothing links stay out. */
+  /** Add what the history has and the graph has not, and take out words that were erased; where memories are many, the oldest that nothing links stay out. */
   function extend(history) {
     const before = graph.order;
     for (const change of chosen(history)) {
       if (change.kind === "memory" && !graph.hasNode(change.memory_id)) addMemory(change);
       else if (change.kind === "fact") addFact(change);
+    }
+    for (const change of history.changes) {
+      const id = { memory: change.memory_id, fact: change.fact_id }[change.kind];
+      if (id === undefined || !graph.hasNode(id)) continue;
+      const label = labelOf(change);
+      if (graph.getNodeAttribute(id, "label") !== label) graph.setNodeAttribute(id, "label", label);
     }
     for (const pair of history.strongest.keys()) addEdge(`learned ${pair}`, ...pair.split(" "), "learned");
     const peak = history.peak || 1;
@@ -92,22 +98,24 @@ export function GraphPicture({ onPick, signal }) {
     return history.changes.filter((change) => change.kind !== "memory" || kept.has(change));
   }
 
-  function addMemory({ memory_id: id, conversation, role, text, speaker, previous }) {
+  function addMemory(change) {
+    const { memory_id: id, conversation, role, previous } = change;
     if (!conversations.has(conversation)) conversations.set(conversation, { number: conversations.size, turns: 0 });
     const here = conversations.get(conversation);
     const centre = spiral(here.number, 60);
     const at = spiral(here.turns++, 7);
     graph.addNode(id, {
-      x: centre.x + at.x, y: centre.y + at.y, kind: "memory", role, label: `${speaker}: ${clipped(text ?? "(erased)", 30)}`,
+      x: centre.x + at.x, y: centre.y + at.y, kind: "memory", role, label: labelOf(change),
     });
     if (previous) addEdge(`turn ${id}`, previous, id, "turn");
   }
 
-  function addFact({ fact_id: id, statement, evidence }) {
+  function addFact(change) {
+    const { fact_id: id, evidence } = change;
     if (!graph.hasNode(id)) {
       const near = evidence.filter((one) => graph.hasNode(one)).map((one) => graph.getNodeAttributes(one));
       const middle = (axis) => near.reduce((sum, one) => sum + one[axis], 0) / Math.max(near.length, 1);
-      graph.addNode(id, { x: middle("x") + 3, y: middle("y") + 3, kind: "fact", type: "diamond", label: clipped(statement ?? "(erased)", 36) });
+      graph.addNode(id, { x: middle("x") + 3, y: middle("y") + 3, kind: "fact", type: "diamond", label: labelOf(change) });
     }
     for (const one of evidence) addEdge(`evidence ${id} ${one}`, id, one, "evidence");
   }
@@ -243,11 +251,16 @@ export function GraphPicture({ onPick, signal }) {
   begin();
   onTheme(readPaint);
   stage.thickness = thickness; // for whoever measures what is drawn
+  stage.label = (id) => renderer?.getNodeDisplayData(id)?.label;
   return {
     element: stage, extend, undrawn, show, mark, reveal, zoom,
     /** Say how strong the strongest memory ever was: sizes are shares of it. */
     scale(most) { strongest = Math.max(most, 1e-9); },
   };
+}
+
+function labelOf({ kind, speaker, text, statement }) {
+  return kind === "fact" ? clipped(statement ?? "(erased)", 36) : `${speaker}: ${clipped(text ?? "(erased)", 30)}`;
 }
 
 /** Return whether the browser can draw it. */

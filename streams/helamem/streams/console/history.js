@@ -24,6 +24,8 @@ export class History {
     this.strongest = new Map();
     /** The largest weight that any link ever had. */
     this.peak = 0;
+    /** How many erasures it tells of. */
+    this.erasures = 0;
   }
 
   /** Take a page of an answer. */
@@ -36,6 +38,7 @@ export class History {
     for (const change of page.changes) {
       told = Math.max(told, eventTime(change));
       recorded = Math.max(recorded, ms(change.at));
+      if (change.kind === "erased") this.#erase(change);
       this.changes.push(change);
       this.told.push(told);
       this.recorded.push(recorded);
@@ -44,6 +47,17 @@ export class History {
         this.peak = Math.max(this.peak, weight);
         this.strongest.set(pair, Math.max(weight, this.strongest.get(pair) ?? 0));
       }
+    }
+  }
+
+  /** Take erased words out of what was told before, at every moment; a question of before may hold them too. */
+  #erase({ memory_ids: memories, fact_ids: facts }) {
+    const gone = new Set([...memories, ...facts]);
+    this.erasures += 1;
+    for (const change of this.changes) {
+      if (change.kind === "memory" && gone.has(change.memory_id)) change.text = null;
+      else if (change.kind === "fact" && gone.has(change.fact_id)) change.statement = null;
+      else if (change.kind === "links") change.query = null;
     }
   }
 
@@ -91,6 +105,7 @@ export class State {
 
   reset() {
     this.index = 0;
+    this.erasures = this.history.erasures;
     this.memories = new Map();
     this.edges = new Map();
     this.facts = new Map();
@@ -101,7 +116,7 @@ export class State {
 
   /** Go to where so many changes have happened, back or forth. */
   goTo(index) {
-    if (index < this.index) this.reset();
+    if (index < this.index || this.erasures < this.history.erasures) this.reset();
     for (; this.index < index; this.index++) this.#apply(this.history.changes[this.index]);
     return this;
   }
@@ -166,8 +181,7 @@ export class State {
         for (const id of change.memory_ids) this.hidden.delete(id);
         break;
       case "erased":
-        for (const id of change.memory_ids) this.#erase(this.memories, id);
-        for (const id of change.fact_ids) this.#erase(this.facts, id);
+        for (const id of change.memory_ids) this.hidden.add(id);
         break;
       default: // a newer gateway tells of what this page does not draw
     }
@@ -176,10 +190,5 @@ export class State {
   #fact(id, parts) {
     const fact = this.facts.get(id);
     if (fact) this.facts.set(id, { ...fact, ...parts });
-  }
-
-  #erase(things, id) {
-    const thing = things.get(id);
-    if (thing) things.set(id, { ...thing, text: null, erased: true });
   }
 }

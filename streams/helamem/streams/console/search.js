@@ -19,7 +19,7 @@ export function Search({ space, asOf, onResults, onPick, signal }) {
     h("div", { class: "search-line" }, field, h("button", { type: "submit", class: "primary" }, "Search")),
     h("p", { class: "note" }, "Teaches nothing: it is not recorded as a recall, and no link learns from it."));
   let number = 0;
-  let known = 0;
+  let known = { queries: null, length: 0 };
 
   function ask(query) {
     field.value = query;
@@ -63,8 +63,8 @@ export function Search({ space, asOf, onResults, onPick, signal }) {
     again: () => field.value.trim() && search(),
     /** Say what agents have asked of the space, the latest last. */
     asked(queries) {
-      if (queries.length === known) return;
-      known = queries.length;
+      if (queries === known.queries && queries.length === known.length) return;
+      known = { queries, length: queries.length };
       const latest = [...new Set(queries.toReversed())].slice(0, MOST_ASKED);
       fill(asked, latest.length > 0 && [
         h("h2", {}, "Asked by agents"),

@@ -76,6 +76,7 @@ export async function throughput(main, { space, signal }) {
   }
 
   api.follow(space, (event) => {
+    if (event.type.startsWith("subject.erased")) events.replaceChildren(); // the words of any of them may be erased
     events.prepend(Event(event));
     while (events.childElementCount > MOST_EVENTS) events.lastChild.remove();
     state.textContent = "Live";
