@@ -11,21 +11,24 @@ import orjson
 import pytest
 
 from fakes.directories import directory
-from fakes.events import event, record
+from fakes.events import distilled, event, record
 from fakes.subjects import MIRA, OTHER, SPACE, START, WORDS, erased, leaks, lived, opened
 from fakes.words import wordllama
 from helamem.processors.digest import Digest, digest
-from helamem.schemas.errors import BadInput, ConfigurationError
+from helamem.processors.encoding.processor import GROUP as ENCODING
+from helamem.schemas.errors import BadInput, ConfigurationError, Poison
 from helamem.schemas.events import EVERYONE, KnowledgeDistilled, MemoryRestored, SubjectErased
-from helamem.schemas.ids import memory_id
+from helamem.schemas.ids import fact_id, memory_id
 from helamem.schemas.settings import EncodingSettings, Settings
 from helamem.schemas.topics import TOPICS
 from helamem.schemas.wire import decode
 from helamem.streams.async_memory import AsyncMemory, Message
+from helamem.streams.dead_letters import dead_letter
 from helamem.streams.home import Home, wall_clock_ms
 from helamem.streams.instance import Instance
 from helamem.streams.log.sqlite import SqliteLog
 from helamem.streams.past import past
+from helamem.streams.redrive import letters, redrive
 from helamem.streams.replay import replay
 from helamem.streams.sealing.tenants import seal_tenant
 from helamem.streams.settings_log import apply_settings
@@ -209,6 +212,25 @@ async def test_erased_memories_cannot_be_restored(lives: dict[str, Path], place:
         assert (await memory.turns(SPACE, [target]))[target].hidden
     assert MemoryRestored in {type(decode(value).data) for value in await _records(home)}
     assert await rebuilt(home, place / "again") == await state(home)
+
+
+async def test_a_fact_that_was_put_aside_does_not_come_back(lives: dict[str, Path], place: Path) -> None:
+    """Redriven after the erasure, it is a tombstone."""
+    home, text = place / "home", f"Mira owns a piano from {WORDS[1]}."
+    shutil.copytree(lives["plain"], home)
+    async with opened(home) as (instance, _):
+        told = record(distilled("aside", text, space=SPACE))
+        ((at, offset),) = await instance.log.append([told])
+        (stands,) = await instance.log.read(at, offset)
+        await instance.log.append([dead_letter(ENCODING, stands, Poison("its text was refused"))])
+    id_ = fact_id(SPACE, "fact", text)
+    await erased(home)
+    assert (await erased(home)).erased_before
+    async with opened(home) as (instance, process):
+        assert (await redrive(instance.log, await letters(instance.log)))[0].appended
+        await process()
+        fact = (await instance.store.facts(SPACE, [id_]))[id_]
+        assert (fact.text, fact.erased, fact.hidden) == ("", True, True)
 
 
 async def test_an_event_of_one_space_erases_nothing_in_another(lives: dict[str, Path], place: Path) -> None:

@@ -126,6 +126,23 @@ async def test_what_was_mended_takes_effect_once(gateway: Gateway, put_aside: li
     assert sum(place is not None for place in redriven.values()) == 2
 
 
+async def test_words_that_were_erased_do_not_come_back(gateway: Gateway, put_aside: list[dict[str, Any]]) -> None:
+    """What was put aside is theirs too: its letter does not show it any more, and redriven it is a tombstone."""
+    mine = next(letter for letter in put_aside if letter["space"] == "acme/mira")
+    answer = await gateway.post(f"{SPACE}/erase", {"subject": "Mira"})
+    assert (answer.status_code, answer.json()["memories"]) == (200, 1), answer.text
+    whole = (await gateway.get(f"{LETTERS}/{mine['id']}")).json()
+    assert (whole["value"], whole["value_base64"], whole["key"]) == ("[erased]", None, "acme/mira")
+    others = next(letter for letter in put_aside if letter["space"] == "other/mira")
+    assert "newer" in (await gateway.get(f"{LETTERS}/{others['id']}")).json()["value"]
+    assert (await gateway.client.post(f"{LETTERS}/{mine['id']}/redrive")).json()["redriven"] == 1
+    await gateway.settle()
+    found = (await gateway.post(f"{SPACE}/recall", {"query": "newer message", "record": False})).json()
+    assert found["results"] == []
+    again = await gateway.post(f"{SPACE}/erase", {"subject": "Mira"})
+    assert (again.json()["memories"], again.json()["erased_before"]) == (0, True)
+
+
 async def test_who_saw_and_redrove_is_recorded(gateway: Gateway, put_aside: list[dict[str, Any]]) -> None:
     """By the space of the letter; a list shows no words and is not."""
     mine = next(letter for letter in put_aside if letter["space"] == "acme/mira")

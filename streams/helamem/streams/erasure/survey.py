@@ -64,7 +64,8 @@ class Survey:
     """What a log holds of a data subject; made by `Survey.of`.
 
     Attributes:
-        memories: Ids of memories whose words are to go, and are not yet said to be gone.
+        memories: Ids of memories whose words are to go, and are not yet said to be gone; also of those that messages
+            would become that were put aside.
         facts: Likewise of facts.
         vectors: Keys of the vectors in the cache that were made from their words, as far as these can be read.
         unretracted: Facts that lost their words, or will, and were not yet retracted.
@@ -129,13 +130,18 @@ class Survey:
 
     async def _messages(self) -> None:
         seen: set[str] = set()
+        aside: set[str] = set()
         async for one in self._reader.events(CONVERSATIONS, self._space, put_aside=True):
             id_, data = message_of(one), one.event.data
             if id_ is None or not isinstance(data, ConversationMessage):
                 continue
             theirs = self._concerns(one, data)
             self.remains.messages += theirs and data.sealed is UNSET
-            if id_ in seen or self._reader.is_put_aside(one.partition, one.offset):
+            if self._reader.is_put_aside(one.partition, one.offset):
+                if theirs:
+                    aside.add(id_)
+                continue
+            if id_ in seen:
                 continue
             seen.add(id_)  # the first message with an id is the one that counts
             before = self._reader.erased.has(self._space, id_)
@@ -145,14 +151,16 @@ class Survey:
                 self._gone.add(id_)
                 if (text := self._unsealer.open(one.event)) is not None:
                     self._note(spoken(data.speaker, text))
+        self.memories += self._unsaid(aside - seen)  # so that whoever redrives them gets tombstones
 
     async def _facts(self) -> None:
         affected: dict[str, None] = {}
         retracted: set[str] = set()
         hubs: set[str] = set()
-        async for one in self._reader.events(FACTS, self._space):
+        async for one in self._reader.events(FACTS, self._space, put_aside=True):
             data = one.event.data
-            if isinstance(data, KnowledgeRetracted):
+            aside = self._reader.is_put_aside(one.partition, one.offset)
+            if isinstance(data, KnowledgeRetracted) and not aside:
                 retracted.add(data.fact_id)
             if not isinstance(data, KnowledgeDistilled) or data.fact_id != statement_id(self._space, data):
                 continue
@@ -166,7 +174,7 @@ class Survey:
             if not before and data.fact_id not in affected:
                 self.facts.append(data.fact_id)
             affected[data.fact_id] = None
-            if (text := self._unsealer.open(one.event)) is not None:
+            if not aside and (text := self._unsealer.open(one.event)) is not None:
                 self._note(text)
         self.unretracted = [id_ for id_ in affected if id_ not in retracted]
         async for one in self._reader.events(HUBS, self._space):
@@ -186,6 +194,10 @@ class Survey:
                 one.event.data.input_hash in self._inputs
                 or (one.event.data.kind == "distillation" and one.event.data.tenant == tenant)
             )
+
+    def _unsaid(self, ids: Collection[str]) -> list[str]:
+        """Return which of some memories are not yet said to be gone."""
+        return sorted(id_ for id_ in ids if not self._reader.erased.has(self._space, id_))
 
     def _note_keys(self, data: KnowledgeDistilled) -> None:
         """Take in whose keys seal a fact that is to go, and are not to go yet."""

@@ -7,8 +7,14 @@ from typing import Annotated, Self
 
 from pydantic import Field
 
+from helamem.processors.encoding.unsealing import Erased
+from helamem.schemas.errors import Poison
+from helamem.schemas.events import ConversationMessage, KnowledgeDistilled
+from helamem.schemas.ids import memory_id
 from helamem.schemas.times import format_ms
+from helamem.schemas.wire import decode
 from helamem.streams.gateway.answers import Answer, Moment, Next, PositionOut
+from helamem.streams.lineage.reader import ERASED
 from helamem.streams.redrive import Letter, Outcome, Place, legible
 
 Redriven = Annotated[
@@ -40,16 +46,18 @@ class DeadLetterWhole(DeadLetterOut):
 
     key: str | None
     key_base64: str | None
-    value: str | None
+    value: Annotated[str | None, Field(description="`[erased]` where it holds words that were erased.")]
     value_base64: str | None
 
     @classmethod
-    def of(cls, letter: Letter) -> Self:
-        """Return a letter with its record."""
+    def whole(cls, letter: Letter, erased: Erased) -> Self:
+        """Return a letter with its record, without its value where that holds erased words."""
         raw = {}
         for name, content in (("key", letter.key), ("value", letter.value)):
             raw[name] = legible(content)
             raw[f"{name}_base64"] = base64.b64encode(content).decode() if raw[name] is None else None
+        if _is_erased(letter, erased):
+            raw |= {"value": ERASED, "value_base64": None}
         return cls(**_described(letter), **raw)
 
 
@@ -117,6 +125,20 @@ def _described(letter: Letter) -> dict[str, object]:
         "size_bytes": len(letter.value),
         "redriven": _place(letter.redriven),
     }
+
+
+def _is_erased(letter: Letter, erased: Erased) -> bool:
+    """Return whether a record holds the words of an erased memory or fact, as far as it can be read."""
+    try:
+        event = decode(letter.value)
+    except Poison:
+        return False
+    match event.data:
+        case ConversationMessage(message_id=message_id):
+            return erased.has(event.space, memory_id(event.space, message_id))
+        case KnowledgeDistilled(fact_id=fact_id):
+            return erased.has(event.space, fact_id)
+    return False
 
 
 def _place(place: Place | None) -> PositionOut | None:

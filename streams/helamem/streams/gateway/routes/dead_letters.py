@@ -18,6 +18,7 @@ from helamem.streams.gateway.fields import CursorQuery, LimitQuery
 from helamem.streams.gateway.letter_answers import DeadLetterOut, DeadLettersOut, DeadLetterWhole, RedriveOut
 from helamem.streams.gateway.service import service_of
 from helamem.streams.redrive import Letter, letters, redrive
+from helamem.streams.sealing.erasures import read_erased
 
 _LETTERS = "/v1/dead-letters"
 LetterIdPath = Annotated[str, InPath(min_length=1, max_length=64, description="The dead letter's id.")]
@@ -43,11 +44,15 @@ async def dead_letters(request: Request, limit: LimitQuery = 100, cursor: Cursor
 
 
 async def dead_letter(request: Request, letter_id: LetterIdPath) -> DeadLetterWhole:
-    """Return one dead letter with the bytes of its record, as they stand in the log: what is sealed stays sealed."""
+    """Return one dead letter with the bytes of its record, as they stand in the log: what is sealed stays sealed.
+
+    Where it holds words that were erased, it has `[erased]` for its value.
+    """
     with service_of(request).memory() as memory:
         found = _one(await _of(memory, caller_of(request)), letter_id)
+        erased = await read_erased(memory.instance.log)
     _note(request, [found])
-    return DeadLetterWhole.of(found)
+    return DeadLetterWhole.whole(found, erased)
 
 
 async def redrive_one(request: Request, letter_id: LetterIdPath) -> RedriveOut:
