@@ -44,6 +44,21 @@ Work = tuple[Instance, Callable[[], Awaitable[object]]]
 Opened = Callable[[], AbstractAsyncContextManager[Work]]
 
 
+class UnfinishedError(BadInput):
+    """Another erasure was interrupted, and has to be finished first.
+
+    Args:
+        other: Which.
+    """
+
+    def __init__(self, other: Named) -> None:
+        super().__init__(
+            f"the erasure of {other.subject} in {other.space} was interrupted; finish it first: helamem erase "
+            f"{other.subject} --space {other.space}"
+        )
+        self.space = other.space
+
+
 async def erase(home: Path, opened: Opened, *, space: str, subject: str, dry_run: bool = False) -> Erasure:
     """Erase what a data subject said in a space, and what was distilled from it.
 
@@ -55,7 +70,8 @@ async def erase(home: Path, opened: Opened, *, space: str, subject: str, dry_run
         dry_run: Only say what would be erased.
 
     Raises:
-        BadInput: Nothing in the space is theirs, another erasure was interrupted, or the home has no log of its own.
+        BadInput: Nothing in the space is theirs, another erasure was interrupted (`UnfinishedError`), or the home has
+            no log of its own.
         ConfigurationError: Another process writes the home, takes snapshots of it or uses a past state (`InUseError`).
             Where one began to while the erasure was at work, the same erasure goes on once it has ended.
         RetryLater: The disk is full; the same erasure goes on from there.
@@ -119,8 +135,5 @@ def _pending(home: Home, named: Named) -> bool:
         return False
     other = msgspec.json.decode(home.erasing_path.read_bytes(), type=Named)
     if other != named:
-        raise BadInput(
-            f"the erasure of {other.subject} in {other.space} was interrupted; finish it first: helamem erase "
-            f"{other.subject} --space {other.space}"
-        )
+        raise UnfinishedError(other)
     return True

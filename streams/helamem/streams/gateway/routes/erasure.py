@@ -9,10 +9,12 @@ import msgspec
 from fastapi import APIRouter
 from starlette.requests import Request
 
-from helamem.streams.erasure.erase import Work, erase
+from helamem.schemas.errors import RetryLater
+from helamem.streams.erasure.erase import UnfinishedError, Work, erase
 from helamem.streams.erasure.steps import Erasure
 from helamem.streams.gateway.accessed import accessed_of
 from helamem.streams.gateway.answers import ErasureOut
+from helamem.streams.gateway.callers import caller_of
 from helamem.streams.gateway.fields import NamePath, TenantPath
 from helamem.streams.gateway.requests import EraseIn
 from helamem.streams.gateway.service import Service, service_of
@@ -29,18 +31,27 @@ async def erase_subject(request: Request, tenant: TenantPath, name: NamePath, as
     The memory is closed meanwhile: other requests are answered 503. Interrupted, the same request goes on.
     """
     space, service = f"{tenant}/{name}", service_of(request)
-    if asked.dry_run:
-        accessed_of(request).endpoint += " (dry run)"
-        with service.memory() as memory:
-
-            @asynccontextmanager
-            async def looking() -> AsyncIterator[Work]:
-                yield memory.instance, _nothing
-
-            found = await erase(service.home, looking, space=space, subject=asked.subject, dry_run=True)
-    else:
-        found = await _erase(service, space, asked.subject)
+    try:
+        if asked.dry_run:
+            accessed_of(request).endpoint += " (dry run)"
+            found = await _look(service, space, asked.subject)
+        else:
+            found = await _erase(service, space, asked.subject)
+    except UnfinishedError as error:
+        if caller_of(request).covers(error.space):
+            raise
+        raise RetryLater("another erasure was interrupted and has to be finished first, by whoever began it") from None
     return ErasureOut(**msgspec.to_builtins(found), dry_run=asked.dry_run)
+
+
+async def _look(service: Service, space: str, subject: str) -> Erasure:
+    with service.memory() as memory:
+
+        @asynccontextmanager
+        async def looking() -> AsyncIterator[Work]:
+            yield memory.instance, _nothing
+
+        return await erase(service.home, looking, space=space, subject=subject, dry_run=True)
 
 
 async def _erase(service: Service, space: str, subject: str) -> Erasure:
