@@ -126,6 +126,21 @@ async def test_what_was_mended_takes_effect_once(gateway: Gateway, put_aside: li
     assert sum(place is not None for place in redriven.values()) == 2
 
 
+async def test_a_redrive_ends_where_all_is_put_aside_again(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Page by page it takes each record that there was once, however often these come back meanwhile."""
+    monkeypatch.setattr(pump, "decode", refuse)
+    for name in ("m1", "m2"):
+        await gateway.post(f"{SPACE}/messages", said(f"A newer message {name}.", message_id=name))
+    first = await listed(gateway.client, 2)
+    tried, query = list[str](), dict[str, Any](limit=1)
+    for page in (1, 2):
+        answer = (await gateway.client.post(f"{LETTERS}/redrive", params=query)).json()
+        tried += [one["id"] for one in answer["outcomes"]]
+        await listed(gateway.client, 2 + page)
+        query["cursor"] = answer["next"]
+    assert (tried, query["cursor"]) == ([letter["id"] for letter in first], None)
+
+
 async def test_words_that_were_erased_do_not_come_back(gateway: Gateway, put_aside: list[dict[str, Any]]) -> None:
     """What was put aside is theirs too: its letter does not show it any more, and redriven it is a tombstone."""
     mine = next(letter for letter in put_aside if letter["space"] == "acme/mira")

@@ -69,7 +69,8 @@ async def redrive_one(request: Request, letter_id: LetterIdPath) -> RedriveOut:
 async def redrive_all(request: Request, limit: LimitQuery = 1000, cursor: CursorQuery = None) -> RedriveOut:
     """Append the records of all dead letters that were not redriven yet to their topics again, page by page.
 
-    They are those of the spaces that the key is for, oldest first: send `next` as `cursor` until it is null.
+    They are those of the spaces that the key is for, oldest first: send `next` as `cursor` until it is null. What was
+    put aside since the first page is left for another time, so that it ends even where all is put aside again.
     """
     with service_of(request).memory() as memory:
         waiting = [one for one in await _of(memory, caller_of(request)) if one.redriven is None]
@@ -91,11 +92,14 @@ def _note(request: Request, found: list[Letter]) -> None:
 
 
 def _page(found: list[Letter], limit: int, cursor: str | None) -> tuple[list[Letter], str | None]:
-    """Return the letters of a page, and the cursor of the next one."""
-    behind = None if cursor is None else key_of(cursor, int, str)
-    left = [one for one in found if behind is None or (one.put_aside_ms, one.id) > behind]
+    """Return the letters of a page, of those that there were at the first page, and the cursor of the next one."""
+    if cursor is None:
+        left, last_ms = found, max((one.put_aside_ms for one in found), default=0)
+    else:
+        *behind, last_ms = key_of(cursor, int, str, int)
+        left = [one for one in found if [one.put_aside_ms, one.id] > behind and one.put_aside_ms <= last_ms]
     page = left[:limit]
-    return page, cursor_of([page[-1].put_aside_ms, page[-1].id]) if len(left) > limit else None
+    return page, cursor_of([page[-1].put_aside_ms, page[-1].id, last_ms]) if len(left) > limit else None
 
 
 def _one(found: list[Letter], letter_id: str) -> Letter:
