@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -9,6 +10,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -47,6 +49,8 @@ class Issuer:
         self.asked = 0
         self.away = False
         self.name: str | None = None
+        self.dripping = threading.Event()
+        """As long as it is set, answers consist of blanks that come one by one."""
         issuer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -55,7 +59,11 @@ class Issuer:
                 body = issuer.answer(self.path)
                 self.send_response(503 if issuer.away or body is None else 200)
                 self.end_headers()
-                self.wfile.write(json.dumps(body).encode())
+                with suppress(OSError):  # who asked is gone
+                    while issuer.dripping.is_set():
+                        self.wfile.write(b" ")
+                        time.sleep(0.01)
+                    self.wfile.write(json.dumps(body).encode())
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -102,6 +110,7 @@ def jwk(key: Key, id_: str) -> dict[str, Any]:
 def issuer() -> Iterator[Issuer]:
     issuer = Issuer()
     yield issuer
+    issuer.dripping.clear()
     issuer.server.shutdown()
     issuer.server.server_close()
     issuer.thread.join()
@@ -307,6 +316,41 @@ async def test_an_issuer_that_is_away_is_no_fault_of_the_token(issuer: Issuer) -
     assert (await asked(oidc, issuer.token(kid="second")))[0] == 503
     now[0] += oidc_keys.STALE_S
     assert (await asked(oidc, issuer.token()))[0] == 503
+
+
+async def test_nobody_waits_for_an_issuer_that_is_away(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose key counts is let in while it is asked once more; once it answers again, it is away no longer."""
+    now = [1000.0]
+    oidc = oidc_of(issuer)
+    oidc._keys._clock = lambda: now[0]
+    assert (await asked(oidc, issuer.token()))[0] == 200
+    issuer.away = True
+    now[0] += oidc_keys.FRESH_S
+    assert (await asked(oidc, issuer.token()))[0] == 200
+    monkeypatch.setattr(oidc_keys, "_TIMEOUT_S", 3600.0)
+    issuer.away = False
+    issuer.dripping.set()
+    now[0] += oidc_keys.PAUSE_S
+    async with asyncio.timeout(30):
+        assert [(await asked(oidc, issuer.token()))[0] for _ in range(3)] == [200] * 3
+        renewing = oidc._keys._beside
+        assert renewing is not None
+        assert not renewing.done()
+        issuer.dripping.clear()
+        await renewing
+    del issuer.published["first"]
+    now[0] += oidc_keys.FRESH_S
+    assert (await asked(oidc, issuer.token()))[0] == 401
+
+
+async def test_an_issuer_that_answers_slowly_is_away(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though something of its answer comes all the time."""
+    monkeypatch.setattr(oidc_keys, "_TIMEOUT_S", 0.3)
+    issuer.dripping.set()
+    async with asyncio.timeout(30):
+        status, why = await asked(oidc_of(issuer), issuer.token())
+    assert status == 503
+    assert f"the keys of {issuer.url} cannot be fetched" in why
 
 
 async def test_an_issuer_is_who_it_says(issuer: Issuer) -> None:

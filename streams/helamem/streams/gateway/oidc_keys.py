@@ -22,6 +22,7 @@ STALE_S = 3600.0
 PAUSE_S = 10.0
 """Between two questions, so that made-up ids of keys do not become as many."""
 _TIMEOUT_S = 5.0
+"""For all of one question."""
 _MOST_BYTES = 2**20
 _log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class IssuerKeys:
         self._asked_s: float | None = None
         self._away: RetryLater | None = None
         self._in_turn = asyncio.Lock()
+        self._beside: asyncio.Task[None] | None = None
 
     async def find(self, key_id: str | None, algorithm: str) -> Any:
         """Return a key that checks signatures of an algorithm, or None where the issuer has none.
@@ -54,7 +56,13 @@ class IssuerKeys:
             RetryLater: The issuer is away.
             ConfigurationError: It is another one than configured.
         """
-        if self._age_s() < FRESH_S and (found := self._of(key_id, algorithm)) is not None:
+        found = self._of(key_id, algorithm)
+        if found is not None and self._age_s() < FRESH_S:
+            return found
+        if found is not None and self._age_s() < STALE_S and self._away is not None:
+            # It was away when last asked: nobody with a key that counts waits until it is known whether it still is.
+            if self._beside is None or self._beside.done():
+                self._beside = asyncio.create_task(self._renew_beside())
             return found
         async with self._in_turn:
             if self._age_s() >= FRESH_S or self._of(key_id, algorithm) is None:
@@ -75,19 +83,31 @@ class IssuerKeys:
         ]
         return fitting[0] if len(fitting) == 1 or (fitting and key_id is not None) else None
 
+    async def _renew_beside(self) -> None:
+        async with self._in_turn:
+            try:
+                await self._renew()
+            except ConfigurationError as error:  # whoever needs new keys is told
+                _log.warning("tokens cannot be checked: %s", error)
+
     async def _renew(self) -> None:
         """Ask the issuer, where that was not done just now."""
         if self._asked_s is not None and self._clock() - self._asked_s < PAUSE_S:
             return
         self._asked_s = self._clock()
         try:
-            keys = await self._fetch()
+            async with asyncio.timeout(_TIMEOUT_S):
+                keys = await self._fetch()
+        except TimeoutError:
+            self._note_away(f"no answer within {_TIMEOUT_S:g} s")
         except (httpx.HTTPError, httpx.InvalidURL, msgspec.MsgspecError, ValueError) as error:
-            why = str(error) or type(error).__name__
-            self._away = RetryLater(f"the keys of {self._settings.issuer} cannot be fetched ({why}); try again later")
-            _log.warning("tokens cannot be checked: %s", self._away)
-            return
-        self._keys, self._fetched_s, self._away = keys, self._clock(), None
+            self._note_away(str(error) or type(error).__name__)
+        else:
+            self._keys, self._fetched_s, self._away = keys, self._clock(), None
+
+    def _note_away(self, why: str) -> None:
+        self._away = RetryLater(f"the keys of {self._settings.issuer} cannot be fetched ({why}); try again later")
+        _log.warning("tokens cannot be checked: %s", self._away)
 
     async def _fetch(self) -> list[dict[str, Any]]:
         issuer = self._settings.issuer
