@@ -68,6 +68,28 @@ def test_what_was_not_appended_is_given_back(tmp_path: Path) -> None:
     assert (quotas.used("acme").messages, quotas.used("acme").size_bytes) == (1, 3)
 
 
+def test_midnight_takes_nothing_off_a_day(tmp_path: Path) -> None:
+    """What is given back after it was counted the day before; a clock that is set back a little forgets no count."""
+    now = [NOON_MS]
+    keys = Keys(tmp_path)
+    keys.limit("acme", messages_a_day=2)
+    quotas = Quotas(tmp_path, keys, lambda: now[0])
+    with quotas.taking("acme", [1, 1]) as back:
+        now[0] += DAY_MS
+        with quotas.taking("acme", [1]):
+            pass
+        back += [1, 1]
+    assert quotas.used("acme").messages == 1
+    now[0] -= DAY_MS // 2 + 1
+    with quotas.taking("acme", [1]):
+        pass
+    with pytest.raises(Problem, match="has 0 left") as refused, quotas.taking("acme", [1]):
+        pass
+    assert refused.value.headers["Retry-After"] == str(DAY_MS // 1000 + 1)
+    now[0] -= 365 * DAY_MS
+    assert quotas.used("acme").messages == 0
+
+
 async def test_counts_survive_a_restart(tmp_path: Path) -> None:
     """They are written as time goes and at the end; a file that cannot be read counts for nothing."""
     quotas = Quotas(tmp_path, Keys(tmp_path), lambda: NOON_MS)

@@ -72,6 +72,7 @@ class Quotas:
         """
         self._check(tenant, len(sizes), sum(sizes))
         self._count(tenant, len(sizes), sum(sizes))
+        day = self._counted.day
         back: list[int] = []
         try:
             yield back
@@ -79,7 +80,8 @@ class Quotas:
             back = [*sizes]
             raise
         finally:
-            self._count(tenant, -len(back), -sum(back))
+            if self._today().day == day:  # a new one has not counted them
+                self._count(tenant, -len(back), -sum(back))
 
     def used(self, tenant: str) -> Used:
         """Return what a tenant has appended today."""
@@ -128,7 +130,7 @@ class Quotas:
             may = f"the tenant {tenant} may append {most:,} {what} a day"
             if asked > most:
                 raise Problem(413, "too-large", f"{may}, and these are {asked:,}; send fewer at a time")
-            wait_s = (_DAY_MS - self._clock() % _DAY_MS) // 1000 + 1
+            wait_s = ((self._today().day + 1) * _DAY_MS - self._clock()) // 1000 + 1
             left = max(0, most - now)
             raise Problem(
                 429,
@@ -147,7 +149,8 @@ class Quotas:
 
     def _today(self) -> _File:
         day = self._clock() // _DAY_MS
-        return self._counted if self._counted.day == day else _File(day=day)
+        # A clock that is set back over midnight does not begin the day before anew; one that was a year ahead does.
+        return self._counted if self._counted.day in (day, day + 1) else _File(day=day)
 
 
 def read_usage(home: Path) -> _File:
