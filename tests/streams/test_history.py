@@ -24,7 +24,7 @@ from helamem.processors.store.port import MemoryStore
 from helamem.schemas.events import KnowledgeRetracted
 from helamem.schemas.ids import id_text, memory_id
 from helamem.schemas.times import MAX_MS, format_ms, parse_time
-from helamem.schemas.topics import TOPICS
+from helamem.schemas.topics import CONVERSATIONS, TOPICS
 from helamem.streams.async_memory import AsyncMemory, Message
 from helamem.streams.history import Walk
 from helamem.streams.home import Home, wall_clock_ms
@@ -249,6 +249,22 @@ async def test_pages_of_any_size_are_one_history(memory: AsyncMemory) -> None:
         await walk.skip(reader, positions)
     assert parts == whole
     assert (await walk.page(reader, 7)).changes == []
+
+
+async def test_a_page_reads_only_so_many_records(memory: AsyncMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where nothing of them is of the space; all pages together are the same history."""
+    whole = await told(memory)
+    monkeypatch.setattr("helamem.streams.history.MOST_RECORDS", 5)
+    reader = await LogReader.open(memory.instance.log)
+    place = await reader.place(CONVERSATIONS, SPACE)
+    names = (f"acme/nobody{number}" for number in range(100))
+    beside, *_ = [name for name in names if await reader.place(CONVERSATIONS, name) == place]
+    walk, before = await Walk.begin(reader, beside), 0
+    while (page := await walk.page(reader, 1000)).more:
+        assert (page.changes, sum(walk.positions[1:]) - before) == ([], 5)
+        before += 5
+    assert before > 50
+    assert await told(memory) == whole
 
 
 async def test_of_another_space_nothing_is_told(memory: AsyncMemory) -> None:

@@ -28,6 +28,9 @@ _WHOLE = (RECALLS, FACTS, CONTROL)
 """Where what a processor takes depends on the ids that the whole partition has seen."""
 MOST_EDGES = 20_000
 """Edges after which a page ends: some 3 MB."""
+MOST_RECORDS = 10_000
+"""Records, of whatever space, after which a page ends: so that one request neither takes the machine for long, nor
+keeps the memory open for long when an erasure wants it closed."""
 _BREATH = 16
 """Records between which others of the process get their turn."""
 
@@ -37,7 +40,7 @@ class Page(Struct, frozen=True, kw_only=True):
 
     changes: list[Change]
     more: bool
-    """Whether more follow that are in the log already."""
+    """Whether more may follow that are in the log already."""
 
 
 class Walk:
@@ -84,19 +87,21 @@ class Walk:
         self._next = ends
 
     async def page(self, reader: LogReader, limit: int) -> Page:
-        """Go on, up to the end of the log or of the page.
+        """Go on, up to the end of the log or of the page, which also ends after `MOST_RECORDS`, be it empty.
 
         Args:
             reader: The log.
             limit: Changes after which the page ends; those of one event are not parted.
         """
         changes: list[Change] = []
-        edges = 0
+        edges = taken = 0
         async with aclosing(self._records(reader)) as records:
             async for topic, record, delivery in records:
                 full = len(changes) >= limit or edges >= MOST_EDGES
-                if full and delivery is not None and delivery.event.space == self._space:
+                theirs = delivery is not None and delivery.event.space == self._space
+                if (full and theirs) or taken >= MOST_RECORDS:
                     return Page(changes=changes, more=True)
+                taken += 1
                 self._next[topic] = record.offset + 1
                 if delivery is not None:
                     told = self._folding.tell(topic, record.append_time_ms, delivery)

@@ -77,8 +77,9 @@ async def history(
     """Return what changed the graph and the facts of a space, in the order in which the log took it.
 
     All changes whose `at` is not after a moment, one after the other, give what the space was at that moment. Links are
-    folded again from the log. A page also ends with some 20,000 links. Pages that follow each other fold the log once;
-    a cursor that is old folds it from its beginning, one such request at a time.
+    folded again from the log. A page also ends with some 20,000 links, or after 10,000 records of the log, of whatever
+    space: it may be empty while `next` says that more may follow. Pages that follow each other fold the log once; a
+    cursor that is old folds it from its beginning, one such request at a time.
     """
     space, service = f"{tenant}/{name}", service_of(request)
     positions = None if cursor is None else [*key_of(cursor, *[int] * (1 + len(TOPICS)))]
