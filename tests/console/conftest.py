@@ -6,6 +6,7 @@ import asyncio
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,21 @@ def quick() -> Iterator[str]:
         asyncio.run(made(folder / "home"))
         with serving(folder / "home") as address:
             yield address
+
+
+@pytest.fixture(scope="session")
+def torn() -> Iterator[tuple[str, Path]]:
+    """A gateway whose log holds a single record, which nobody can read, and its home."""
+
+    async def made(home: Path) -> None:
+        async with await AsyncMemory.open(home) as memory:
+            record = NewRecord(topic=CONVERSATIONS.name, key=b"acme/torn", value=b'{"torn')
+            await memory.instance.log.append([record])
+
+    with directory() as folder, ThreadPoolExecutor(1) as beside:  # a browser may be driven in this thread already
+        beside.submit(asyncio.run, made(folder / "home")).result()
+        with serving(folder / "home") as address:
+            yield address, folder / "home"
 
 
 @pytest.fixture(scope="module")

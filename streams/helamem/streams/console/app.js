@@ -15,7 +15,9 @@ const READY_EVERY_MS = 10_000;
 
 const main = document.getElementById("main");
 const picker = document.getElementById("space");
+const WITHOUT_SPACE = ["dead-letters"]; // views that show what is in no space, or of all
 let leave = () => {};
+let unlisted = null; // why the spaces are not told to this key
 
 /** Return where we are: `#/lineage/acme/mira/ID` is a view, a space and what of it. */
 function place() {
@@ -31,7 +33,7 @@ export function address(view, space, ...rest) {
 async function show() {
   const { view, space, rest } = place();
   const known = [...picker.options].map((option) => option.value);
-  if (known.length && (space === null || !known.includes(space)) && view !== "dead-letters") {
+  if (known.length && (space === null || !known.includes(space)) && !WITHOUT_SPACE.includes(view)) {
     location.replace(address(view, known.includes(picker.value) ? picker.value : known[0]));
     return;
   }
@@ -46,7 +48,11 @@ async function show() {
   const leaving = new AbortController();
   leave = () => leaving.abort();
   main.dataset.view = view;
-  if (!known.length) {
+  if (!known.length && !WITHOUT_SPACE.includes(view)) {
+    if (unlisted) {
+      refuse(unlisted);
+      return;
+    }
     fill(main, h("section", { class: "empty" }, h("h1", {}, "No space yet"),
       h("p", {}, "Nothing has been remembered so far. Append a message, and this page shows what becomes of it:"),
       h("pre", {}, `curl -s ${location.origin}/v1/spaces/acme/mira/messages -H 'Content-Type: application/json' -d '{"conversation": "monday", "speaker": "Mira", "text": "We have moved from Lisbon to Bergen."}'`),
@@ -65,9 +71,21 @@ function refuse(error) {
   if (error.status === 401) askForKey(error);
 }
 
+/** Return the spaces; none where the key may not list them: other views may be open to it. */
+async function listed() {
+  unlisted = null;
+  try {
+    return await api.spaces();
+  } catch (error) {
+    if (error.status !== 403) throw error;
+    unlisted = error;
+    return [];
+  }
+}
+
 async function begin() {
   try {
-    const spaces = await api.spaces();
+    const spaces = await listed();
     const before = picker.value;
     fill(picker, spaces.map(({ space, memories }) =>
       h("option", { value: space }, `${space} (${memories.toLocaleString("en")})`)));

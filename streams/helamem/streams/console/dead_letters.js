@@ -16,7 +16,7 @@ export async function deadLetters(main, { signal }) {
     h("caption", { class: "visually-hidden" }, "Records that were put aside, the oldest first"),
     h("thead", {}, h("tr", {}, ["Put aside", "Space", "Processor", "Stands at", "What was wrong", "Redriven", ""].map((name) => h("th", { scope: "col" }, name || h("span", { class: "visually-hidden" }, "What to do"))))),
     rows);
-  const none = h("p", { class: "note" }, "None: every record of the log was processed.");
+  const none = h("p", { class: "note" }, api.key.get() ? "None in the spaces that this key is for." : "None: every record of the log was processed.");
   fill(main, h("div", { class: "page" },
     h("header", { class: "page-head" }, h("h1", {}, "Dead letters"), all),
     h("p", { class: "note" }, "Records that could not be processed. Nobody waits for them: they were put aside with their bytes and the reason. Mend what was at fault, and redrive them: they are appended to their topic again, unchanged."),
