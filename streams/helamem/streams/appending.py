@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from hashlib import blake2b
 from itertools import takewhile
 from typing import NamedTuple
@@ -23,6 +24,8 @@ from helamem.streams.ingest.incoming import record_of
 from helamem.streams.log.partitioner import partition_of
 from helamem.streams.log.port import Log
 
+Admitting = Callable[[Sequence[ConversationMessage]], AbstractContextManager[object]]
+"""Gives a context for messages that are about to be appended; what it raises keeps them from the log."""
 _PAGE = 1000
 
 
@@ -92,8 +95,12 @@ class Appending:
         self._tails: defaultdict[TopicPartition, _Tail] = defaultdict(_Tail)
         self._under_way: dict[str, asyncio.Event] = {}
 
-    async def append(self, messages: Sequence[Offered]) -> list[Appended]:
+    async def append(self, messages: Sequence[Offered], admitting: Admitting = nullcontext) -> list[Appended]:
         """Append what is not in the log yet, all or nothing, and say of each message where it stands.
+
+        Args:
+            messages: What to append.
+            admitting: Entered with those that are not in the log yet as long as they are appended; may refuse them.
 
         Raises:
             BadInput: A message is not valid.
@@ -106,13 +113,13 @@ class Appending:
         done = asyncio.Event()
         self._under_way.update(dict.fromkeys(named, done))
         try:
-            return await self._append(messages)
+            return await self._append(messages, admitting)
         finally:
             for id_ in named:
                 self._under_way.pop(id_, None)
             done.set()
 
-    async def _append(self, messages: Sequence[Offered]) -> list[Appended]:
+    async def _append(self, messages: Sequence[Offered], admitting: Admitting) -> list[Appended]:
         partitions = await self._log.partitions(CONVERSATIONS.name)
         places = [partitions[partition_of(one.event.space.encode(), len(partitions))] for one in messages]
         known = await self._known(messages, places)
@@ -128,8 +135,11 @@ class Appending:
                     f"the message {_message(one.event).message_id} is in {one.event.space} already and says something "
                     "else; give what is new an id of its own"
                 )
-        records = [record_of(messages[number].event) for number in fresh.values()]
-        offsets = dict(zip(fresh, [offset for _, offset in await self._log.append(records)], strict=True))
+        events = [messages[number].event for number in fresh.values()]
+        records = [record_of(event) for event in events]
+        with admitting([_message(event) for event in events]):
+            placed = await self._log.append(records)
+        offsets = dict(zip(fresh, [offset for _, offset in placed], strict=True))
         return [
             Appended(
                 space=one.event.space,

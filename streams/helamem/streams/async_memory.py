@@ -40,7 +40,7 @@ from helamem.schemas.settings import ForgettingPolicy, Settings
 from helamem.schemas.times import to_ms
 from helamem.schemas.topics import CONVERSATIONS, RECALLS
 from helamem.schemas.wire import Event, decode, marker_of
-from helamem.streams.appending import Appended, Appending, Offered
+from helamem.streams.appending import Admitting, Appended, Appending, Offered
 from helamem.streams.distilling import ModelSettings
 from helamem.streams.forgetting.decision import Decision
 from helamem.streams.forgetting.run import Forgetting
@@ -182,11 +182,15 @@ class AsyncMemory:
             if isinstance(event.data, ConversationMessage)
         ]
 
-    async def append_once(self, messages: Sequence[Message]) -> list[Appended]:
+    async def append_once(self, messages: Sequence[Message], admitting: Admitting = nullcontext) -> list[Appended]:
         """Append messages like `append`, but none whose id its space has already: a retry adds no record.
 
         Ids are looked for in the store and in what the log holds beyond it. Where a message leaves its time to be that
         of the append, a retry may too.
+
+        Args:
+            messages: What to append.
+            admitting: Entered with those that are not in the log yet as long as they are appended; may refuse them.
 
         Raises:
             BadInput: A message is not valid; none of them was appended.
@@ -202,7 +206,8 @@ class AsyncMemory:
                         timed=message.time is not None,
                     )
                     for message in messages
-                ]
+                ],
+                admitting,
             )
 
     async def searchable(self, appended: Sequence[Appended], timeout_s: float) -> bool:

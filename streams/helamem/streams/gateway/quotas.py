@@ -57,15 +57,12 @@ class Quotas:
         self._saved = self._counted
 
     @contextmanager
-    def taking(self, tenant: str, sizes: Sequence[int]) -> Iterator[list[int]]:
-        """Count messages that are about to be appended.
+    def taking(self, tenant: str, sizes: Sequence[int]) -> Iterator[None]:
+        """Count messages that are appended meanwhile; where something is raised, none were.
 
         Args:
             tenant: Whose.
             sizes: Of their texts, in bytes of UTF-8.
-
-        Yields:
-            A list for the sizes of those that were not appended after all; where something is raised, none were.
 
         Raises:
             Problem: It is more than the tenant may append today (429), or in any one day (413).
@@ -73,15 +70,12 @@ class Quotas:
         self._check(tenant, len(sizes), sum(sizes))
         self._count(tenant, len(sizes), sum(sizes))
         day = self._counted.day
-        back: list[int] = []
         try:
-            yield back
+            yield
         except BaseException:
-            back = [*sizes]
-            raise
-        finally:
             if self._today().day == day:  # a new one has not counted them
-                self._count(tenant, -len(back), -sum(back))
+                self._count(tenant, -len(sizes), -sum(sizes))
+            raise
 
     def used(self, tenant: str) -> Used:
         """Return what a tenant has appended today."""
@@ -125,7 +119,7 @@ class Quotas:
             (limit.messages_a_day, used.messages, messages, "messages"),
             (limit.bytes_a_day, used.size_bytes, size_bytes, "bytes of text"),
         ):
-            if most is None or now + asked <= most:
+            if most is None or not asked or now + asked <= most:
                 continue
             may = f"the tenant {tenant} may append {most:,} {what} a day"
             if asked > most:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
@@ -12,14 +13,16 @@ from starlette.responses import Response
 
 from helamem.schemas.errors import BadInput
 from helamem.schemas.ids import derived_id
-from helamem.streams.appending import Appended
+from helamem.streams.appending import Admitting, Appended
 from helamem.streams.gateway.answers import AppendedOut, BatchAppended, MessageAppended, StreamAppended
 from helamem.streams.gateway.callers import caller_of
 from helamem.streams.gateway.fields import IdempotencyKey, NamePath, TenantPath
+from helamem.streams.gateway.keys import ApiKey
 from helamem.streams.gateway.lines import append_stream
 from helamem.streams.gateway.problems import Problem
 from helamem.streams.gateway.requests import BatchIn, MessageIn
-from helamem.streams.gateway.service import service_of
+from helamem.streams.gateway.service import Service, service_of
+from helamem.streams.gateway.token import Token
 
 SEARCHABLE_S = 10.0
 """How long `wait=searchable` waits."""
@@ -109,6 +112,14 @@ async def stream(request: Request) -> StreamAppended:
     return await append_stream(service_of(request), request.stream(), caller_of(request))
 
 
+def _counted(service: Service, key: ApiKey | Token | None) -> Admitting:
+    """Return what counts messages of a key towards its tenant's quota: those alone that are not in the log yet."""
+    if key is None:
+        return nullcontext
+    tenant = key.tenant
+    return lambda fresh: service.quotas.taking(tenant, [len(one.text.encode("utf-8", "replace")) for one in fresh])
+
+
 async def _append(
     request: Request,
     response: Response,
@@ -124,13 +135,7 @@ async def _append(
     ids = [None if key is None else derived_id("idempotency", space, str(place), key) for place in range(len(said))]
     messages = [one.message(space, id_) for one, id_ in zip(said, ids, strict=True)]
     with service.memory() as memory:
-        if caller.key is None:
-            appended = await memory.append_once(messages)
-        else:
-            sizes = [len(message.text.encode("utf-8", "replace")) for message in messages]
-            with service.quotas.taking(caller.key.tenant, sizes) as back:
-                appended = await memory.append_once(messages)
-                back += [size for size, one in zip(sizes, appended, strict=True) if one.repeated]
+        appended = await memory.append_once(messages, _counted(service, caller.key))
         if all(one.repeated for one in appended):
             response.status_code = HTTPStatus.OK
         return appended, await memory.searchable(appended, SEARCHABLE_S) if searchable else None
