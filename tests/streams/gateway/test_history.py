@@ -111,12 +111,14 @@ async def test_erased_words_are_in_no_page(gateway: Gateway) -> None:
     await lived(gateway)
     page = await asked(gateway, limit=1)
     assert TEXTS[0] in json.dumps(page)
+    assert '"query": "Bergen"' in json.dumps(await asked(gateway))
     assert (await gateway.post(f"{SPACE}/erase", {"subject": "Mira"})).status_code == 200
     rest = await asked(gateway, cursor=page["next"])
     changes = [*(await asked(gateway))["changes"]]
     assert changes[1:][: len(rest["changes"])] == rest["changes"]
     assert "Lisbon" not in json.dumps(changes)
     assert changes[-1]["kind"] == "erased"
+    assert [change["query"] for change in changes if change["kind"] == "links"] == [None, None]
     assert [change["text"] for change in changes if change["kind"] == "memory"] == [None] * len(TEXTS)
 
 

@@ -32,12 +32,24 @@ class Erased:
         self.keys: set[tuple[str, str]] = set()
         """Of destroyed keys, each by the space that it belongs to and its id."""
         self._things: dict[tuple[str, str], Position] = {}
+        self._last_ms: dict[str, int] = {}
 
     def note(self, space: str, event: SubjectErased, position: Position) -> None:
         """Take in what the event at a position says; of several erasures of the same thing the first one counts."""
         for id_ in (*event.memory_ids, *event.fact_ids):
             self._things[space, id_] = min(position, self._things.get((space, id_), position))
         self.keys.update((space, key) for key in event.keys)
+
+    def note_time(self, space: str, append_time_ms: int) -> None:
+        """Take in when the log took an erasure in a space."""
+        self._last_ms[space] = max(append_time_ms, self._last_ms.get(space, append_time_ms))
+
+    def asked_before(self, space: str, append_time_ms: int) -> bool:
+        """Return whether a question that the log took then may be about somebody who was erased since.
+
+        As far as the times of erasures were noted, which who only processes a log does not do.
+        """
+        return append_time_ms <= self._last_ms.get(space, -1)
 
     def has(self, space: str, id_: str) -> bool:
         """Return whether the words of a memory or fact were erased, be it later in the log."""

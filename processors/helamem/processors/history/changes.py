@@ -50,7 +50,7 @@ class LinksChanged(Change, frozen=True, kw_only=True, tag="links"):
     reinforced: bool
     """Whether it was an agent's word."""
     query: str | None
-    """What was asked; None where it was an agent's word, or cannot be read."""
+    """What was asked; None where it was an agent's word, cannot be read, or may be about whom an erasure was for."""
     edges: tuple[Edge, ...]
     pruned: tuple[Pair, ...]
     """Links that gave way to others and stand in the list of neither memory any more."""

@@ -47,10 +47,10 @@ class Folding:
         space: The space.
         settings: What is in force before the first `settings.applied` of a partition.
         erased: What the log says was erased, also later than a record that is taken.
-        words: Opens the words of an event.
+        words: Opens the words of an event that the log took at a time.
     """
 
-    def __init__(self, space: str, settings: Settings, *, erased: Erased, words: Callable[[Event], Words]) -> None:
+    def __init__(self, space: str, settings: Settings, *, erased: Erased, words: Callable[[Event, int], Words]) -> None:
         self._space = space
         self._settings = settings
         self._erased = erased
@@ -84,29 +84,32 @@ class Folding:
         Raises:
             ConfigurationError: The log puts rules in force that this version does not know.
         """
-        event, at = delivery.event, format_ms(append_time_ms)
+        event = delivery.event
         if topic == RECALLS:
-            return [*self._linked(at, delivery)]
+            return [*self._linked(append_time_ms, delivery)]
         seen = self._seen.get(topic)
         if (seen and seen.admit(event.id, delivery.value)[0] != "accepted") or event.space != self._space:
             return []
         match event.data:
             case ConversationMessage() as data:
-                return [*self._said(at, event, data)]
+                return [*self._said(append_time_ms, event, data)]
             case HubFormed(memory_id=of):
                 self._hubs.setdefault(event.id, of)
             case KnowledgeDistilled() | KnowledgeRetracted() as data:
-                return self._known(at, delivery, data)
+                return self._known(append_time_ms, delivery, data)
             case _:
-                return [*self._marked(at, delivery)]
+                return [*self._marked(format_ms(append_time_ms), delivery)]
         return []
 
-    def _known(self, at: str, delivery: Delivery, data: KnowledgeDistilled | KnowledgeRetracted) -> list[Change]:
+    def _known(
+        self, append_time_ms: int, delivery: Delivery, data: KnowledgeDistilled | KnowledgeRetracted
+    ) -> list[Change]:
+        at = format_ms(append_time_ms)
         if isinstance(data, KnowledgeRetracted):
             return self._facts.retract(at, delivery, data)
         if data.fact_id != statement_id(self._space, data):  # encoding puts it aside
             return []
-        return self._facts.tell(at, delivery, data, self._words(delivery.event), self._hubs.get)
+        return self._facts.tell(at, delivery, data, self._words(delivery.event, append_time_ms), self._hubs.get)
 
     def _marked(self, at: str, delivery: Delivery) -> Iterator[Change]:
         """Yield what a control event says of memories; what was erased before stays hidden."""
@@ -124,15 +127,15 @@ class Folding:
                 if data.memory_ids or data.fact_ids:
                     yield changes.Erased(at=at, event_id=id_, memory_ids=data.memory_ids, fact_ids=data.fact_ids)
 
-    def _said(self, at: str, event: Event, data: ConversationMessage) -> Iterator[Change]:
+    def _said(self, append_time_ms: int, event: Event, data: ConversationMessage) -> Iterator[Change]:
         id_ = memory_id(event.space, data.message_id)
         if id_ in self._memories:  # the first message with an id is the one that counts
             return
         self._memories.add(id_)
-        text = self._words(event).text
+        text = self._words(event, append_time_ms).text
         previous, self._last[data.conversation] = self._last.get(data.conversation), id_
         yield changes.MemoryAdded(
-            at=at,
+            at=format_ms(append_time_ms),
             event_id=event.id,
             memory_id=id_,
             conversation=data.conversation,
@@ -144,7 +147,7 @@ class Folding:
             hidden=id_ in self._hidden,
         )
 
-    def _linked(self, at: str, delivery: Delivery) -> Iterator[Change]:
+    def _linked(self, append_time_ms: int, delivery: Delivery) -> Iterator[Change]:
         event, data = delivery.event, delivery.event.data
         for stretch in read([delivery], self._recalls, self._settings, Counter(), [self._space]):
             assert isinstance(data, MemoryRecalled | MemoryReinforced)  # nothing else is folded
@@ -152,11 +155,11 @@ class Folding:
                 changed = self._links.tell(one, stretch.settings)
                 reinforced = isinstance(data, MemoryReinforced)
                 yield changes.LinksChanged(
-                    at=at,
+                    at=format_ms(append_time_ms),
                     event_id=event.id,
                     recall_id=data.recall_id if isinstance(data, MemoryReinforced) else event.id,
                     reinforced=reinforced,
-                    query=None if reinforced else self._words(event).text,
+                    query=None if reinforced else self._words(event, append_time_ms).text,
                     edges=changed.edges,
                     pruned=changed.pruned,
                 )

@@ -48,7 +48,10 @@ class LinksChange(ChangeOut):
     kind: Literal["links"]
     recall_id: str
     reinforced: Annotated[bool, Field(description="Whether an agent said what it used; else a recall returned them.")]
-    query: Annotated[str | None, Field(description="Null where it cannot be read, or an agent said what it used.")]
+    query: Annotated[
+        str | None,
+        Field(description="Null of an agent's word, of what was asked before an erasure or cannot be read."),
+    ]
     edges: list[EdgeOut]
     pruned: Annotated[list[Pair], Field(description="Links that gave way to others.")]
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 from typing import Annotated, Self
 
+from msgspec import UNSET
 from pydantic import Field
 
 from helamem.processors.encoding.unsealing import Erased
 from helamem.schemas.errors import Poison
-from helamem.schemas.events import ConversationMessage, KnowledgeDistilled
+from helamem.schemas.events import ConversationMessage, KnowledgeDistilled, MemoryRecalled
 from helamem.schemas.ids import memory_id
 from helamem.schemas.times import format_ms
 from helamem.schemas.wire import decode
@@ -128,7 +129,7 @@ def _described(letter: Letter) -> dict[str, object]:
 
 
 def _is_erased(letter: Letter, erased: Erased) -> bool:
-    """Return whether a record holds the words of an erased memory or fact, as far as it can be read."""
+    """Return whether a record holds erased words or a question of before an erasure, as far as it can be read."""
     try:
         event = decode(letter.value)
     except Poison:
@@ -138,6 +139,8 @@ def _is_erased(letter: Letter, erased: Erased) -> bool:
             return erased.has(event.space, memory_id(event.space, message_id))
         case KnowledgeDistilled(fact_id=fact_id):
             return erased.has(event.space, fact_id)
+        case MemoryRecalled(sealed=sealed):  # what is sealed nobody reads here
+            return sealed is UNSET and erased.asked_before(event.space, letter.put_aside_ms)
     return False
 
 

@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from msgspec import UNSET
+
 from helamem.processors.coactivation.processor import GROUP as CO_ACTIVATION
 from helamem.processors.consolidation.processor import GROUP as CONSOLIDATION
 from helamem.processors.encoding.processor import GROUP as ENCODING
@@ -197,17 +199,22 @@ class LogReader:
             record.offset,
             record.append_time_ms,
             hashlib.sha256(record.value).hexdigest(),
-            _shown(event, self.words(event)),
+            _shown(event, self.words(event, record.append_time_ms)),
         )
 
-    def words(self, event: Event) -> Words:
-        """Return what was said, asked or distilled, as far as it can be read."""
+    def words(self, event: Event, append_time_ms: int) -> Words:
+        """Return what was said, asked or distilled, as far as it can be read.
+
+        A question may say anything about anybody: with an erasure in the space all go that the log took before it.
+        """
         match event.data:
             case ConversationMessage(message_id=message_id):
                 thing = memory_id(event.space, message_id)
             case KnowledgeDistilled(fact_id=fact):
                 thing = fact
-            case MemoryRecalled():
+            case MemoryRecalled(sealed=sealed):  # of those that are sealed their keys say it
+                if sealed is UNSET and self.erased.asked_before(event.space, append_time_ms):
+                    return Words(None, erased=True)
                 thing = ""
             case _:
                 return Words("", erased=False)

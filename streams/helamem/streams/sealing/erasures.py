@@ -73,3 +73,4 @@ class Erasures:
             return
         if isinstance(event.data, SubjectErased):
             self._erased.note(event.space, event.data, Position(generation_of(at.topic), record.offset))
+            self._erased.note_time(event.space, record.append_time_ms)
