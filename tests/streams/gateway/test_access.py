@@ -12,7 +12,7 @@ from helamem.processors.digest import digest
 from helamem.schemas.errors import RetryLater
 from helamem.schemas.events import KeyChanged
 from helamem.schemas.topics import ACCESS
-from helamem.streams.access import trail
+from helamem.streams.access import refusals, trail
 from helamem.streams.access.reading import Access, accesses
 from helamem.streams.access.records import OF_KEYS
 from helamem.streams.gateway.keys import FILE
@@ -112,6 +112,32 @@ async def test_who_is_refused_is_recorded(gateway: Gateway) -> None:
         (f"POST {PATH}/recall", "acme/mira", 403),
         ("POST /v1/recall", "acme/mira", 403),
     ]
+
+
+async def test_refusals_are_bounded(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same is recorded once in a while, so many of a caller, and none where as many records wait as may."""
+    monkeypatch.setattr(refusals, "MOST_OF_CALLER", 3)
+    now = [10**12]
+    gateway.service.trail._clock = lambda: now[0]
+    client = gateway.client_of(gateway.key("other"))
+    for name in ("a", "a", "b", "a", "c", "d"):
+        assert (await client.get(f"/v1/spaces/acme/{name}/facts")).status_code == 403
+    assert sorted(one.space for one in await told(gateway)) == ["acme/a", "acme/b", "acme/c"]
+    now[0] += refusals.AGAIN_MS
+    for _ in range(2):
+        await client.get("/v1/spaces/acme/a/facts")
+    assert len(await told(gateway)) == 4
+    logged: list[str] = []
+    monkeypatch.setattr(trail._log, "error", lambda text, *values: logged.append(text % values))
+    monkeypatch.setattr(trail, "MOST_WAITING", 1)
+    now[0] += refusals.AGAIN_MS
+    await client.get("/v1/spaces/acme/a/facts")
+    owner = gateway.client_of(gateway.service.token)
+    for _ in range(2):
+        assert (await client.get("/v1/spaces/acme/b/facts")).status_code == 403
+        assert (await owner.post(f"{SPACE}/erase", json={"subject": "Mira", "dry_run": True})).status_code == 503
+    assert [one.space for one in await told(gateway)][4:] == ["acme/a"]
+    assert logged == ["refusals were not recorded while too many accesses waited: 2"]
 
 
 async def test_without_keys_nothing_is_recorded(gateway: Gateway) -> None:

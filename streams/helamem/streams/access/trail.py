@@ -14,6 +14,7 @@ from helamem.schemas.errors import BadInput, RetryLater
 from helamem.schemas.events import SpaceAccessed
 from helamem.schemas.records import NewRecord
 from helamem.schemas.wire import Event
+from helamem.streams.access import refusals
 from helamem.streams.access.records import access_record
 from helamem.streams.home import wall_clock_ms
 from helamem.streams.ingest.incoming import record_of
@@ -63,6 +64,9 @@ class AccessTrail:
         self._clock = clock
         self._new_id = new_id
         self._waiting: list[NewRecord] = []
+        self._refusals = refusals.Refusals()
+        self._left_out = 0
+        """Refusals that found no room since the log was written last."""
         self._told: set[str] = set()
         """Changes that cannot be recorded, by the ids of their events."""
         self._in_turn = asyncio.Lock()
@@ -79,12 +83,20 @@ class AccessTrail:
             )
 
     def note(self, space: str, accessed: SpaceAccessed) -> None:
-        """Have an access appended soon.
+        """Have an access appended soon; of refusals, which `check_room` cannot keep away, only so many.
 
         Raises:
             BadInput: There can be no such space.
         """
-        self._waiting.append(access_record(self._new_id(), space, self._clock(), accessed))
+        now_ms = self._clock()
+        record = access_record(self._new_id(), space, now_ms, accessed)
+        if accessed.status == refusals.STATUS:
+            if len(self._waiting) >= MOST_WAITING:
+                self._left_out += 1
+                return
+            if not self._refusals.is_new(space, accessed, now_ms):
+                return
+        self._waiting.append(record)
 
     async def flush(self) -> None:
         """Append what waits; what cannot be appended goes on waiting.
@@ -101,6 +113,9 @@ class AccessTrail:
             with self._log() as log:
                 await log.append(records)
             del self._waiting[:count]
+            if self._left_out:
+                _log.error("refusals were not recorded while too many accesses waited: %d", self._left_out)
+            self._left_out = 0
             if changes:
                 self._changes.recorded([change for change, _ in changes])
 

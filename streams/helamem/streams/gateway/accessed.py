@@ -7,7 +7,7 @@ import re
 from msgspec import UNSET, Struct
 from starlette.requests import Request
 
-from helamem.schemas.errors import BadInput, HelamemError
+from helamem.schemas.errors import BadInput, HelamemError, RetryLater
 from helamem.schemas.events import SpaceAccessed
 from helamem.streams.access.records import OF_ALL
 from helamem.streams.access.trail import AccessTrail
@@ -50,6 +50,18 @@ class Accessed(Struct, kw_only=True):
         method = self.endpoint.partition(" ")[0]
         if not is_recorded(method, path):
             self.spaces = ()
+
+    def check_room(self, trail: AccessTrail) -> None:
+        """Refuse what could not be recorded; that it was refused is not recorded either.
+
+        Raises:
+            RetryLater: Too much waits for the log already.
+        """
+        try:
+            trail.check_room()
+        except RetryLater:
+            self.spaces = ()
+            raise
 
     async def record(self, trail: AccessTrail, caller: Caller, status: int) -> Problem | None:
         """Note what a request came to, and wait until it is in the log where it changed something.

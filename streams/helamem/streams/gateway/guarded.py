@@ -38,7 +38,7 @@ class GuardedRoute(APIRoute):
                     caller.check_space(f"{request.path_params['tenant']}/{request.path_params['name']}")
                 accessed.let_in(path)
                 if accessed.spaces and caller.name is not None:
-                    service_of(request).trail.check_room()
+                    accessed.check_room(service_of(request).trail)
             if takes_json and not _is_json(request.headers.get("content-type", "")):
                 raise Problem(
                     415, "not-json", "the body must be application/json; set the header Content-Type to what it is"

@@ -66,7 +66,7 @@ def _unrecorded(request: Request, spaces: Sequence[str], asked: RecallIn) -> Non
     accessed = accessed_of(request)
     accessed.spaces, accessed.changes = () if asked.record else tuple(spaces), False
     if accessed.spaces:
-        service_of(request).trail.check_room()
+        accessed.check_room(service_of(request).trail)
 
 
 async def _recall(memory: AsyncMemory, space: str, asked: RecallIn, caller: str | None) -> Recalled:
