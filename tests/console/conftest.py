@@ -31,8 +31,8 @@ HOSTILE = (
     "<script>document.title='taken'</script> & <b>bold</b> \u200b\u202e",
     "javascript:document.title='taken' \"'><svg onload=alert(1)>",
 )
-EXPECTED = re.compile(r"status of (?:401|403) |status of 503 .*/(?:events|ready)$")
-"""What may be refused: whoever lacks a key is told so, and who follows waits while somebody is erased."""
+EXPECTED = re.compile(r"status of (?:401|403) |status of 503 .*/(?:events|ready|history\S*)$")
+"""What may be refused: whoever lacks a key is told so, and who looks waits while somebody is erased."""
 PATIENCE_MS = 20_000
 """How long anything may take on a machine that is shared: no test waits as long as this."""
 
