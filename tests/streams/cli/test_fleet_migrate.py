@@ -17,6 +17,7 @@ from fixtures.webhook import Address, address
 from helamem.schemas.errors import ConfigurationError
 from helamem.schemas.records import NewRecord, Record
 from helamem.schemas.topics import (
+    ACCESS,
     CHECKPOINTS,
     CONTROL,
     CONVERSATIONS,
@@ -37,7 +38,7 @@ from streams.store_process.process import StoreProcess
 
 __all__ = ["address", "fleet", "kafka", "own_kafka"]
 
-UNFOLDED = {DEAD_LETTERS.base_name, CHECKPOINTS.base_name, EFFECTS.base_name}  # a digest has no positions in them
+UNFOLDED = {one.base_name for one in (DEAD_LETTERS, CHECKPOINTS, EFFECTS, ACCESS)}  # a digest has no positions in them
 pytestmark = pytest.mark.slow  # the broker takes seconds to start
 
 ROOT = Path(__file__).parents[3]
