@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from helamem.streams import logs
 
 # How long an example takes is no test of anything here, and machines are busy.
 settings.register_profile("helamem", deadline=None)
@@ -45,6 +51,21 @@ def locomo_dev() -> Path:
             pytest.fail(complaint)
         pytest.skip(complaint)
     return path
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """Give back what belongs to the whole process, which a command called in it lets log like a process of its own."""
+    names = ("", "helamem", "opentelemetry", *logs._CLIENTS, *logs._SERVICES)
+    levels = {name: logging.getLogger(name).level for name in names}
+    handlers = [*logging.getLogger().handlers]
+    hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
+    yield
+    sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
+    logging.captureWarnings(capture=False)
+    logging.getLogger().handlers[:] = handlers
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -10,7 +10,6 @@ import logging
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -32,21 +31,6 @@ class Terminal(io.StringIO):
     def isatty(self) -> bool:
         """Say so."""
         return True
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    """Give back what belongs to the whole process."""
-    names = ("", "helamem", "opentelemetry", *logs._CLIENTS, *logs._SERVICES)
-    levels = {name: logging.getLogger(name).level for name in names}
-    handlers = [*logging.getLogger().handlers]
-    hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
-    yield
-    sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
-    logging.captureWarnings(capture=False)
-    logging.getLogger().handlers[:] = handlers
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
 
 
 def begun(level: str = "info") -> io.StringIO:

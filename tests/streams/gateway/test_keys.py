@@ -28,7 +28,7 @@ def test_no_file_holds_a_key(tmp_path: Path) -> None:
     key, text = add(Keys(tmp_path))
     file = tmp_path / FILE
     assert text not in file.read_text()
-    assert text.rpartition("_")[2] not in file.read_text()
+    assert text.removeprefix(f"helamem_{key.id}_") not in file.read_text()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert Keys(tmp_path).find(text) == key
 
