@@ -17,6 +17,7 @@ from fakes.machine import SETTINGS
 from fakes.words import CountingEmbedder, wordllama
 from helamem.schemas.errors import Conflict, Poison
 from helamem.schemas.topics import CONVERSATIONS
+from helamem.streams.appending import Appending
 from helamem.streams.async_memory import AsyncMemory, Message
 from helamem.streams.sealing.tenants import seal_tenant
 
@@ -60,6 +61,22 @@ async def test_what_is_there_is_not_appended_again(memory: AsyncMemory, *, proce
         with pytest.raises(Conflict, match="an id of its own"):
             await memory.append_once([replace(MESSAGE, **change)])
     assert await records(memory) == before
+
+
+async def test_where_others_write_too_the_store_alone_is_asked(memory: AsyncMemory) -> None:
+    """What it does not have yet is appended again, without effect; what it has is found, and contradicted."""
+    memory._appending = Appending(memory.instance.log, memory.instance.store, sole_writer=False)
+    before = await records(memory)
+    (first,) = await memory.append_once([MESSAGE])
+    (again,) = await memory.append_once([MESSAGE])
+    assert (again.repeated, again.memory_id) == (False, first.memory_id)
+    assert await records(memory) == before + 2
+    await memory.process()
+    assert await memory.spaces() == {MESSAGE.space: 1}
+    assert await memory.append_once([MESSAGE]) == [replace(first, repeated=True)]
+    with pytest.raises(Conflict, match="an id of its own"):
+        await memory.append_once([replace(MESSAGE, text="It is red.")])
+    assert await records(memory) == before + 2
 
 
 async def test_what_others_appended_is_found(home: Path) -> None:

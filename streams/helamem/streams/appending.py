@@ -82,16 +82,22 @@ class _Tail:
 
 
 class Appending:
-    """Appends messages to a log that this process alone writes.
+    """Appends messages, those with ids once as far as this process can know.
+
+    Where it alone writes the log, that is always. Where others write it too, a message that is appended again before
+    the store has it is one more record in the log, which has no effect.
 
     Args:
         log: The log.
         store: What has been made of it so far.
+        sole_writer: Whether nobody else appends to the log: then what the store has yet to take in is looked for in
+            the log too. Others might append between the look and the append, and a fleet may be far behind.
     """
 
-    def __init__(self, log: Log, store: MemoryStore) -> None:
+    def __init__(self, log: Log, store: MemoryStore, *, sole_writer: bool = True) -> None:
         self._log = log
         self._store = store
+        self._sole_writer = sole_writer
         self._tails: defaultdict[TopicPartition, _Tail] = defaultdict(_Tail)
         self._under_way: dict[str, asyncio.Event] = {}
 
@@ -161,9 +167,10 @@ class Appending:
                 wanted[place, one.event.space].append(_memory_id(one.event))
         known: dict[str, _Known] = {}
         for (place, space), ids in wanted.items():
-            # The tail first: what leaves it meanwhile is in the store by then.
-            tail = await self._tail(place)
-            known |= {id_: tail[id_] for id_ in ids if id_ in tail}
+            if self._sole_writer:
+                # The tail first: what leaves it meanwhile is in the store by then.
+                tail = await self._tail(place)
+                known |= {id_: tail[id_] for id_ in ids if id_ in tail}
             turns = await self._store.turns(space, list(dict.fromkeys(ids)))
             known |= {id_: _of_turn(turn) for id_, turn in turns.items()}
         return known

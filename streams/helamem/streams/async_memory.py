@@ -41,6 +41,7 @@ from helamem.schemas.times import to_ms
 from helamem.schemas.topics import CONVERSATIONS, RECALLS
 from helamem.schemas.wire import Event, decode, marker_of
 from helamem.streams.appending import Admitting, Appended, Appending, Offered
+from helamem.streams.backing import Backing
 from helamem.streams.distilling import ModelSettings
 from helamem.streams.forgetting.decision import Decision
 from helamem.streams.forgetting.run import Forgetting
@@ -97,11 +98,11 @@ class Link(Struct, frozen=True, kw_only=True):
     last_strengthened_ms: int
 
 
-class AsyncMemory:
-    """A memory in a home; made by `AsyncMemory.open`, an async context manager.
+class Memory:
+    """A memory in whatever log and store; an async context manager.
 
     Args:
-        instance: What works in the home.
+        instance: What it works on.
         clock: Milliseconds since 1970.
         new_id: Makes ids of recalls and of messages that have none.
         reranker: Puts the best memories of a recall in order, or None.
@@ -112,13 +113,13 @@ class AsyncMemory:
 
     def __init__(
         self,
-        instance: Instance,
+        instance: Backing,
         clock: Callable[[], int] = wall_clock_ms,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
         *,
         reranker: Reranker | None = None,
     ) -> None:
-        self.instance = instance
+        self.instance: Backing = instance
         self._clock = clock
         self._new_id = new_id
         meter = None if instance.metrics is None else RecallMeter(instance.metrics)
@@ -129,41 +130,11 @@ class AsyncMemory:
             instance.settings.hebbian,
             reranker=reranker,
         )
-        self._appending = Appending(instance.log, instance.store)
+        self._appending = Appending(instance.log, instance.store, sole_writer=instance.sole_writer)
         self._measured = nullcontext if meter is None else meter.recall
         self._timed = nullcontext if meter is None else meter.timed
         self.forgetting = Forgetting(
             instance.store, instance.log, instance.settings, new_id=new_id, sending=self._sending
-        )
-
-    @classmethod
-    async def open(
-        cls,
-        home: Path | str,
-        *,
-        create: bool = True,
-        settings: Settings | None = None,
-        embedder: Embedder | None = None,
-        distiller: Distiller | ModelSettings | None = None,
-        metrics: Metrics | None = None,
-        tracing: Untraced = UNTRACED,
-        reranker: Reranker | None = None,
-    ) -> Self:
-        """Open a home, or make it; see `Instance.open` for arguments and errors.
-
-        A `reranker`, such as `OnnxReranker(folder)`, puts the best memories of each recall in order.
-        """
-        return cls(
-            await Instance.open(
-                Path(home),
-                create=create,
-                settings=settings,
-                embedder=embedder,
-                distiller=distiller,
-                metrics=metrics,
-                tracing=tracing,
-            ),
-            reranker=reranker,
         )
 
     async def append(self, messages: Sequence[Message]) -> list[str]:
@@ -227,22 +198,6 @@ class AsyncMemory:
             if not all(id_ in turns and not turns[id_].hidden for id_ in wanted):
                 return False
         return True
-
-    async def process(self, on_progress: Callable[[Progress], None] | None = None) -> HubsWait | None:
-        """Make everything in the log searchable, fold all recalls, distil all hubs.
-
-        Returns:
-            Why hubs had to be left for a later call, since the model that distils is away, or None.
-        """
-        return await self.instance.process(on_progress)
-
-    async def run(self) -> None:
-        """Process the log as it grows, until `stop` is called."""
-        await self.instance.follow()
-
-    def stop(self) -> None:
-        """End `run`."""
-        self.instance.stop()
 
     async def recall(
         self,
@@ -483,7 +438,7 @@ class AsyncMemory:
         return await self.forgetting.undo(run, time_ms=self._clock(), space=space)
 
     async def close(self) -> None:
-        """Release the home."""
+        """Release log and store."""
         await self.instance.close()
 
     async def __aenter__(self) -> Self:
@@ -548,3 +503,72 @@ class AsyncMemory:
                         if isinstance(event.data, MemoryReinforced) and event.data.recall_id == recall_id:
                             reinforced[event.id] = event.data  # of two with an id the first counts, which comes last
         raise NotFound(f"the log holds no recall {recall_id}; recall first, and not with --no-emit")
+
+
+class AsyncMemory(Memory):
+    """A memory in a home; made by `AsyncMemory.open`, an async context manager.
+
+    Args:
+        instance: What works in the home.
+        clock: Milliseconds since 1970.
+        new_id: Makes ids of recalls and of messages that have none.
+        reranker: Puts the best memories of a recall in order, or None.
+    """
+
+    instance: Instance
+
+    def __init__(
+        self,
+        instance: Instance,
+        clock: Callable[[], int] = wall_clock_ms,
+        new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+        *,
+        reranker: Reranker | None = None,
+    ) -> None:
+        super().__init__(instance, clock, new_id, reranker=reranker)
+
+    @classmethod
+    async def open(
+        cls,
+        home: Path | str,
+        *,
+        create: bool = True,
+        settings: Settings | None = None,
+        embedder: Embedder | None = None,
+        distiller: Distiller | ModelSettings | None = None,
+        metrics: Metrics | None = None,
+        tracing: Untraced = UNTRACED,
+        reranker: Reranker | None = None,
+    ) -> Self:
+        """Open a home, or make it; see `Instance.open` for arguments and errors.
+
+        A `reranker`, such as `OnnxReranker(folder)`, puts the best memories of each recall in order.
+        """
+        return cls(
+            await Instance.open(
+                Path(home),
+                create=create,
+                settings=settings,
+                embedder=embedder,
+                distiller=distiller,
+                metrics=metrics,
+                tracing=tracing,
+            ),
+            reranker=reranker,
+        )
+
+    async def process(self, on_progress: Callable[[Progress], None] | None = None) -> HubsWait | None:
+        """Make everything in the log searchable, fold all recalls, distil all hubs.
+
+        Returns:
+            Why hubs had to be left for a later call, since the model that distils is away, or None.
+        """
+        return await self.instance.process(on_progress)
+
+    async def run(self) -> None:
+        """Process the log as it grows, until `stop` is called."""
+        await self.instance.follow()
+
+    def stop(self) -> None:
+        """End `run`."""
+        self.instance.stop()

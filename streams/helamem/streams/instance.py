@@ -218,6 +218,14 @@ class Instance:
             instance._stack = stack.pop_all()
             return instance
 
+    sole_writer = True
+    """The lock of the home sees to it."""
+
+    @property
+    def keys_path(self) -> Path:
+        """Directory of the keys that open sealed words; it may not exist."""
+        return self.home.keys_path
+
     @property
     def counts(self) -> Counter[str]:
         """What all processors did since the instance was opened, by name."""

@@ -8,6 +8,7 @@ import httpx
 from starlette.types import ASGIApp
 
 from helamem.streams.async_memory import AsyncMemory
+from helamem.streams.gateway.home_behind import HomeBehind
 from helamem.streams.gateway.rights import RIGHTS, Right
 from helamem.streams.gateway.service import Service
 
@@ -29,16 +30,17 @@ def said(text: str = "We have moved from Lisbon to Bergen.", **other: object) ->
 class Gateway:
     """A gateway and a client of it."""
 
-    def __init__(self, app: ASGIApp, service: Service) -> None:
+    def __init__(self, app: ASGIApp, service: Service, behind: HomeBehind) -> None:
         self.app = app
         self.service = service
-        self.home = service.home
+        self.held = behind.held
+        self.home = behind.home
         self.client = self.client_of()
 
     @property
     def memory(self) -> AsyncMemory:
         """What answers now."""
-        with self.service.memory() as memory:
+        with self.held.use() as memory:
             return memory
 
     def client_of(self, key: str | None = None) -> httpx.AsyncClient:
@@ -74,7 +76,7 @@ class Gateway:
 
     async def settle(self) -> None:
         """Wait until all that is in the log is processed, and what follows from it."""
-        async with self.service.held.closed("it is processed"), self.service.held.open() as memory:
+        async with self.held.closed("it is processed"), self.held.open() as memory:
             await memory.process()
 
     async def records(self, topic: str) -> int:

@@ -14,6 +14,7 @@ from fakes.words import wordllama
 from helamem.streams.async_memory import AsyncMemory
 from helamem.streams.gateway.app import build_app
 from helamem.streams.gateway.held import Held
+from helamem.streams.gateway.home_behind import HomeBehind
 from helamem.streams.gateway.keys import Keys
 from helamem.streams.gateway.service import Service
 from helamem.streams.metrics import Metrics
@@ -39,7 +40,8 @@ async def gateway(home: Path) -> AsyncIterator[Gateway]:
             yield opened
 
     held = Held(memory, follows=True)
-    service = Service(home, held, keys=Keys(home), metrics=metrics, health=Health(metrics), open_door=True)
+    behind = HomeBehind(home, held)
+    service = Service(behind, keys=Keys(home), metrics=metrics, health=Health(metrics), open_door=True)
     service.health.set_ready(ready=True)
-    async with held.running(), Gateway(build_app(service), service) as gateway:
+    async with held.running(), Gateway(build_app(service), service, behind) as gateway:
         yield gateway

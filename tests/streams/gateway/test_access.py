@@ -199,7 +199,7 @@ async def test_what_is_noted_is_soon_in_the_log(gateway: Gateway) -> None:
     async with gateway.service.trail.running():
         await client.get(f"{SPACE}/facts")
         await noted(gateway, 2)  # the key, and the access
-        async with gateway.service.held.closed("for a while"):
+        async with gateway.held.closed("for a while"):
             await asyncio.sleep(2 * trail.FLUSH_S)
         await client.get(f"{SPACE}/profile")
     assert await gateway.records(ACCESS.name) == 3

@@ -132,7 +132,7 @@ async def test_what_fails_inside_a_process_is_logged_too(
         raise ZeroDivisionError("a secret")
 
     monkeypatch.setattr(gateway.memory, "spaces", broken)
-    async with httpx.AsyncClient(transport=inside(gateway.home, gateway.service.held), base_url=ADDRESS) as client:
+    async with httpx.AsyncClient(transport=inside(gateway.home, gateway.held), base_url=ADDRESS) as client:
         answer = await client.get("/v1/spaces")
     assert (answer.status_code, answer.json()["type"]) == (500, "urn:helamem:problem:failed")
     (told,) = [record for record in caplog.records if record.name.startswith("helamem")]

@@ -48,7 +48,7 @@ async def test_read_your_writes(gateway: Gateway) -> None:
 
 
 async def test_nobody_waits_for_what_nobody_processes(gateway: Gateway) -> None:
-    gateway.service.held.follows = False
+    gateway.held.follows = False
     answer = await gateway.post(f"{SPACE}/messages?wait=searchable", said())
     assert answer.status_code == 400
     assert "leave `wait` out" in answer.json()["detail"]

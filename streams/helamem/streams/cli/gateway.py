@@ -119,6 +119,7 @@ async def _serve(
 ) -> Counter[str]:
     from helamem.streams.gateway.app import build_app  # noqa: PLC0415 - it imports the engine and FastAPI
     from helamem.streams.gateway.held import Held  # noqa: PLC0415 - likewise
+    from helamem.streams.gateway.home_behind import HomeBehind  # noqa: PLC0415 - likewise
     from helamem.streams.gateway.keys import Keys  # noqa: PLC0415 - likewise
     from helamem.streams.gateway.pages import pages  # noqa: PLC0415 - likewise
     from helamem.streams.gateway.served import announced  # noqa: PLC0415 - likewise
@@ -159,7 +160,12 @@ async def _serve(
             health = Health(counted)
             async with held.running():
                 service = Service(
-                    home, held, keys=keys, metrics=counted, health=health, open_door=is_loopback(host), oidc=oidc
+                    HomeBehind(home, held),
+                    keys=keys,
+                    metrics=counted,
+                    health=health,
+                    open_door=is_loopback(host),
+                    oidc=oidc,
                 )
                 server = server_of(build_app(service))
 

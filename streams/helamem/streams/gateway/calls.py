@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from helamem.processors.profile.profile import Profile
 from helamem.processors.store.port import FactRecord, Turn
-from helamem.streams.async_memory import AsyncMemory, Recalled
+from helamem.streams.async_memory import Memory, Recalled
 
 PATH = "/v1/owner/call"
 KIND = "application/msgpack"
@@ -35,7 +35,7 @@ class Call(Struct, frozen=True, kw_only=True):
     kwargs: dict[str, Any] = {}
 
 
-async def answered(memory: AsyncMemory, raw: bytes, *, follows: bool) -> bytes:
+async def answered(memory: Memory, raw: bytes, *, follows: bool) -> bytes:
     """Return what a call gives, as it is sent.
 
     Raises:
@@ -47,7 +47,7 @@ async def answered(memory: AsyncMemory, raw: bytes, *, follows: bool) -> bytes:
     return msgspec.msgpack.encode(await getattr(memory, call.method)(*call.args, **call.kwargs))
 
 
-async def _caught_up(memory: AsyncMemory) -> bool:
+async def _caught_up(memory: Memory) -> bool:
     """Wait until what is in the log now can be recalled; return whether that was in time."""
     ends = {at: end for at, end in (await memory.instance.ends()).items() if "conversations" in at.topic}
     return await memory.instance.encoded(ends, CATCH_UP_S)

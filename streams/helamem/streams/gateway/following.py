@@ -16,7 +16,7 @@ from helamem.schemas.records import Record, TopicPartition, generation_of
 from helamem.schemas.times import format_ms
 from helamem.schemas.topics import CONTROL, CONVERSATIONS, FACTS, HUBS, RECALLS
 from helamem.schemas.wire import decode
-from helamem.streams.async_memory import AsyncMemory
+from helamem.streams.async_memory import Memory
 from helamem.streams.gateway.service import Service
 from helamem.streams.lineage.reader import ERASED, Found, LogReader
 from helamem.streams.log.partitioner import partition_of
@@ -43,14 +43,14 @@ class Following:
         offsets: Per partition of its topics the next offset to read.
     """
 
-    def __init__(self, memory: AsyncMemory, space: str, reader: LogReader, offsets: dict[TopicPartition, int]) -> None:
+    def __init__(self, memory: Memory, space: str, reader: LogReader, offsets: dict[TopicPartition, int]) -> None:
         self._memory = memory
         self._space = space
         self._reader = reader
         self._offsets = offsets
 
     @classmethod
-    async def open(cls, memory: AsyncMemory, space: str, after: Sequence[int] | None) -> Self:
+    async def open(cls, memory: Memory, space: str, after: Sequence[int] | None) -> Self:
         """Begin to follow.
 
         Args:
@@ -73,7 +73,7 @@ class Following:
             if after[0] != generation_of(places[0].topic):
                 raise BadInput("the log was migrated since that event; leave Last-Event-ID out to begin now")
             offsets = [*after[1:]]
-        reader = await LogReader.open(log, memory.instance.home.keys_path)
+        reader = await LogReader.open(log, memory.instance.keys_path)
         return cls(memory, space, reader, dict(zip(places, offsets, strict=True)))
 
     async def parts(self, service: Service) -> AsyncIterator[bytes]:

@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 from helamem.streams.gateway.app import build_api
 from helamem.streams.gateway.callers import SCOPE, Caller
 from helamem.streams.gateway.held import Held
+from helamem.streams.gateway.home_behind import HomeBehind
 from helamem.streams.gateway.keys import Keys
 from helamem.streams.gateway.problems import failed
 from helamem.streams.gateway.service import Service
@@ -25,7 +26,7 @@ def inside(home: Path, held: Held) -> httpx.AsyncBaseTransport:
         held: Its memory.
     """
     metrics = Metrics()
-    service = Service(home, held, keys=Keys(home), metrics=metrics, health=Health(metrics), open_door=True)
+    service = Service(HomeBehind(home, held), keys=Keys(home), metrics=metrics, health=Health(metrics), open_door=True)
     api = build_api(service)
 
     async def owned(scope: Scope, receive: Receive, send: Send) -> None:

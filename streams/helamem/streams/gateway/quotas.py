@@ -44,16 +44,16 @@ class Quotas:
     The counts are a small file of their own: reading a whole day of the log again would keep a gateway from starting.
 
     Args:
-        home: The home's directory.
+        home: The home's directory; None writes no file, and counts anew with each process.
         keys: Know the limits.
         clock: Milliseconds since 1970.
     """
 
-    def __init__(self, home: Path, keys: Keys, clock: Callable[[], int] = wall_clock_ms) -> None:
-        self._path = home / FILE
+    def __init__(self, home: Path | None, keys: Keys, clock: Callable[[], int] = wall_clock_ms) -> None:
+        self._path = None if home is None else home / FILE
         self._keys = keys
         self._clock = clock
-        self._counted = read_usage(home)
+        self._counted = _File() if home is None else read_usage(home)
         self._saved = self._counted
 
     @contextmanager
@@ -83,7 +83,7 @@ class Quotas:
 
     def save(self) -> None:
         """Write the counts where they have changed."""
-        if self._counted is not self._saved:
+        if self._path is not None and self._counted is not self._saved:
             counted = self._counted
             write_secret(self._path, msgspec.json.encode(counted))
             self._saved = counted

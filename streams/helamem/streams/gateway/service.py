@@ -6,15 +6,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
 from helamem.schemas.errors import RetryLater
 from helamem.streams.access.trail import AccessTrail
-from helamem.streams.async_memory import AsyncMemory
-from helamem.streams.gateway.held import Held
+from helamem.streams.async_memory import Memory
+from helamem.streams.gateway.behind import Behind
 from helamem.streams.gateway.keys import ApiKey, Keys
 from helamem.streams.gateway.quotas import Quotas
 from helamem.streams.gateway.served import new_token
@@ -35,8 +34,7 @@ class Service:
     """What endpoints share.
 
     Args:
-        home: The home's directory.
-        held: Its memory.
+        behind: What it answers for.
         keys: Who may ask.
         metrics: Where requests are counted.
         health: Whether the process lives and is ready.
@@ -46,8 +44,7 @@ class Service:
 
     def __init__(
         self,
-        home: Path,
-        held: Held,
+        behind: Behind,
         *,
         keys: Keys,
         metrics: Metrics,
@@ -55,8 +52,7 @@ class Service:
         open_door: bool,
         oidc: Oidc | None = None,
     ) -> None:
-        self.home = home
-        self.held = held
+        self.behind = behind
         self.keys = keys
         self.metrics = metrics
         self.health = health
@@ -64,7 +60,7 @@ class Service:
         self.oidc = oidc
         self.trail = AccessTrail(self._log, keys)
         """Who asked for what, on its way into the log."""
-        self.quotas = Quotas(home, keys)
+        self.quotas = Quotas(behind.usage, keys)
         """What tenants have appended today."""
         self.token = new_token()
         """Shown by the owner of the home."""
@@ -76,13 +72,13 @@ class Service:
         self._rebuilding = asyncio.Lock()
 
     @contextmanager
-    def memory(self) -> Iterator[AsyncMemory]:
+    def memory(self) -> Iterator[Memory]:
         """Give the memory for one request.
 
         Raises:
-            RetryLater: It is closed for a while.
+            RetryLater: It cannot be had now.
         """
-        with self.held.use() as memory:
+        with self.behind.use() as memory:
             yield memory
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from weakref import WeakKeyDictionary
 
-from helamem.streams.async_memory import AsyncMemory
+from helamem.streams.async_memory import Memory
 from helamem.streams.history import Walk
 
 KEPT = 4
@@ -20,13 +20,13 @@ class Walks:
 
     def __init__(self) -> None:
         # A walk knows what was erased when it began, so it ends with the memory that an erasure has closed.
-        self._kept: WeakKeyDictionary[AsyncMemory, OrderedDict[_Place, Walk]] = WeakKeyDictionary()
+        self._kept: WeakKeyDictionary[Memory, OrderedDict[_Place, Walk]] = WeakKeyDictionary()
 
-    def take(self, memory: AsyncMemory, space: str, positions: list[int]) -> Walk | None:
+    def take(self, memory: Memory, space: str, positions: list[int]) -> Walk | None:
         """Return the walk that came to a place, which is whoever asks first's; None where there is none."""
         return self._kept.get(memory, OrderedDict()).pop((space, tuple(positions)), None)
 
-    def keep(self, memory: AsyncMemory, space: str, walk: Walk) -> None:
+    def keep(self, memory: Memory, space: str, walk: Walk) -> None:
         """Keep a walk for whoever asks for what follows."""
         kept = self._kept.setdefault(memory, OrderedDict())
         kept[space, tuple(walk.positions)] = walk

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from helamem.schemas.errors import NotFound
 from helamem.streams.access.records import OF_ALL
-from helamem.streams.async_memory import AsyncMemory
+from helamem.streams.async_memory import Memory
 from helamem.streams.gateway.accessed import accessed_of
 from helamem.streams.gateway.callers import Caller, caller_of
 from helamem.streams.gateway.cursors import cursor_of, key_of
@@ -79,7 +79,7 @@ async def redrive_all(request: Request, limit: LimitQuery = 1000, cursor: Cursor
         return RedriveOut.of(await redrive(memory.instance.log, page), following)
 
 
-async def _of(memory: AsyncMemory, caller: Caller) -> list[Letter]:
+async def _of(memory: Memory, caller: Caller) -> list[Letter]:
     """Return the letters that somebody may see, oldest first."""
     found = await letters(memory.instance.log)
     seen = [one for one in found if caller.key is None or (one.space is not None and caller.covers(one.space))]

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from helamem.streams.async_memory import AsyncMemory
+from helamem.streams.async_memory import Memory
 from helamem.streams.gateway.cursors import cursor_of, key_of
 from helamem.streams.gateway.fields import CursorQuery, NamePath, TenantPath
 from helamem.streams.gateway.history_answers import HistoryOut
@@ -84,7 +84,7 @@ async def history(
     space, service = f"{tenant}/{name}", service_of(request)
     positions = None if cursor is None else [*key_of(cursor, *[int] * (1 + len(TOPICS)))]
     with service.memory() as memory:
-        reader = await LogReader.open(memory.instance.log, memory.instance.home.keys_path)
+        reader = await LogReader.open(memory.instance.log, memory.instance.keys_path)
         walk = await _walk(service, memory, reader, space, positions)
         page = await walk.page(reader, limit)
         service.walks.keep(memory, space, walk)
@@ -100,9 +100,7 @@ async def history(
     return Response(msgspec.json.encode(answer), media_type="application/json")
 
 
-async def _walk(
-    service: Service, memory: AsyncMemory, reader: LogReader, space: str, positions: list[int] | None
-) -> Walk:
+async def _walk(service: Service, memory: Memory, reader: LogReader, space: str, positions: list[int] | None) -> Walk:
     """Return a walk that is where a page ended."""
     if positions is not None and (walk := service.walks.take(memory, space, positions)) is not None:
         return walk

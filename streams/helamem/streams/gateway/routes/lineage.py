@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -13,20 +10,16 @@ from fastapi import Path as InPath
 from starlette.requests import Request
 
 from helamem.processors.difference import SpaceDifference, difference
-from helamem.processors.store.port import MemoryStore
-from helamem.schemas.times import format_ms
-from helamem.streams.async_memory import AsyncMemory
+from helamem.streams.async_memory import Memory
 from helamem.streams.gateway.answers import DiffOut, LineageOut
 from helamem.streams.gateway.fields import AsOfQuery, MemoryIdQuery, NamePath, TenantPath, Time, UuidPath
-from helamem.streams.gateway.service import Service, service_of
-from helamem.streams.instance import Instance
+from helamem.streams.gateway.service import service_of
 from helamem.streams.lineage.node import Lineage, as_json
 from helamem.streams.lineage.prov import prov
 from helamem.streams.lineage.reader import LogReader
 from helamem.streams.lineage.trace import trace as trace_event
 from helamem.streams.lineage.why import why as why_one
 from helamem.streams.lineage.why import why_edge
-from helamem.streams.past import in_turn, past
 
 _SPACE = "/v1/spaces/{tenant}/{name}"
 _UNITS = 2**32
@@ -81,13 +74,7 @@ async def diff(
     """
     space, service = f"{tenant}/{name}", service_of(request)
     with service.memory() as memory:
-        async with service.rebuilding(), AsyncExitStack() as stack:
-            places = [await _place(service, memory, space, moment_ms) for moment_ms in (before, after)]
-            stores: dict[Path, MemoryStore] = {service.home: memory.instance.store}
-            for place in places:
-                if place not in stores:  # two moments may be one state
-                    stores[place] = await stack.enter_async_context(_opened(service, memory, place))
-            former, latter = (stores[place] for place in places)
+        async with service.rebuilding(), service.behind.states(memory, space, (before, after)) as (former, latter):
             found = (await difference(former, latter, space)).get(space, SpaceDifference())
     return DiffOut(
         space=space,
@@ -105,26 +92,8 @@ async def diff(
     )
 
 
-async def _place(service: Service, memory: AsyncMemory, space: str, moment_ms: int | None) -> Path:
-    """Return the home that holds a space as it was at a moment: None is now."""
-    if moment_ms is None:
-        return service.home
-    was = await past(service.home, format_ms(moment_ms), space=space, embedder=memory.instance.embedder)
-    return was.home
-
-
-@asynccontextmanager
-async def _opened(service: Service, memory: AsyncMemory, place: Path) -> AsyncIterator[MemoryStore]:
-    with in_turn(service.home, place.name):
-        instance = await Instance.open(place, create=False, embedder=memory.instance.embedder)
-    try:
-        yield instance.store
-    finally:
-        await instance.close()
-
-
-async def _reader(memory: AsyncMemory) -> LogReader:
-    return await LogReader.open(memory.instance.log, memory.instance.home.keys_path)
+async def _reader(memory: Memory) -> LogReader:
+    return await LogReader.open(memory.instance.log, memory.instance.keys_path)
 
 
 def _told(found: Lineage, document: dict[str, Any] | None = None) -> LineageOut:

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from helamem.processors.store.port import Turn
 from helamem.schemas.errors import NotFound
 from helamem.schemas.times import format_ms
-from helamem.streams.async_memory import AsyncMemory
+from helamem.streams.async_memory import Memory
 from helamem.streams.gateway.answers import MemoryOut, NeighbourOut, NeighboursOut
 from helamem.streams.gateway.fields import AsOfQuery, MemoryIdPath, NamePath, TenantPath
 from helamem.streams.gateway.service import service_of
@@ -51,7 +51,7 @@ async def neighbours(
     )
 
 
-async def _turn(memory: AsyncMemory, space: str, memory_id: str) -> Turn:
+async def _turn(memory: Memory, space: str, memory_id: str) -> Turn:
     found = (await memory.turns(space, [memory_id])).get(memory_id)
     if found is None:
         raise NotFound(f"the space {space} has no memory {memory_id}; what was just appended may take a moment")

@@ -130,7 +130,7 @@ async def _append(
     key: str | None,
 ) -> tuple[list[Appended], bool | None]:
     service, caller = service_of(request), caller_of(request)
-    if searchable and not service.held.follows:
+    if searchable and not service.behind.processed:
         raise BadInput("this gateway processes nothing, so nothing becomes searchable; leave `wait` out")
     ids = [None if key is None else derived_id("idempotency", space, str(place), key) for place in range(len(said))]
     messages = [one.message(space, id_) for one, id_ in zip(said, ids, strict=True)]

@@ -26,7 +26,7 @@ async def call(request: Request) -> Response:
     service = service_of(request)
     with service.memory() as memory:
         try:
-            raw = await answered(memory, await request.body(), follows=service.held.follows)
+            raw = await answered(memory, await request.body(), follows=service.behind.processed)
         except (msgspec.MsgspecError, TypeError) as error:
             raise BadInput(f"the call cannot be read ({error}); use the same version of helamem for both") from None
     return Response(raw, media_type=KIND)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fastapi import APIRouter
 from starlette.requests import Request
 
-from helamem.streams.async_memory import AsyncMemory, Recalled
+from helamem.streams.async_memory import Memory, Recalled
 from helamem.streams.gateway.accessed import accessed_of
 from helamem.streams.gateway.answers import RecallOut, RecallsOut, ReinforcedOut
 from helamem.streams.gateway.callers import caller_of
@@ -69,7 +69,7 @@ def _unrecorded(request: Request, spaces: Sequence[str], asked: RecallIn) -> Non
         accessed.check_room(service_of(request).trail)
 
 
-async def _recall(memory: AsyncMemory, space: str, asked: RecallIn, caller: str | None) -> Recalled:
+async def _recall(memory: Memory, space: str, asked: RecallIn, caller: str | None) -> Recalled:
     return await memory.recall(
         space,
         asked.query,
