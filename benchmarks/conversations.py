@@ -9,7 +9,8 @@ from typing import TypeVar
 from benchmarks.texts import Texts
 
 from helamem.processors.consolidation.claims.reading import claims
-from helamem.processors.encoding.content import content_hash, keywords, spoken
+from helamem.processors.encoding.content import content_hash, spoken
+from helamem.processors.encoding.keywords import keywords
 from helamem.processors.store.port import Memory, Turn, Vector
 from helamem.schemas.events import ConversationMessage
 from helamem.schemas.ids import memory_id

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from helamem.processors.encoding.content import keywords
+from helamem.processors.encoding.keywords import keywords
 from helamem.streams.evaluate.pairs import evaluate_pairs, read_pairs
 
 FILE = Path(__file__).parent / "pairs.jsonl"

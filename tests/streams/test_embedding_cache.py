@@ -15,9 +15,13 @@ from numpy.typing import NDArray
 
 from fakes.directories import directory
 from fakes.words import CountingEmbedder, wordllama
+from helamem.processors.encoding.content import spoken
+from helamem.processors.encoding.reading import Reading, Said, read
 from helamem.schemas.errors import ConfigurationError, RetryLater
+from helamem.streams import embedding_cache
 from helamem.streams.embedding_cache import EmbeddingCache, cache_key, forget_vectors
 
+SAID = Said("Mira", "I moved to Quixotropolis in May.", sealed=False)
 OLDER = "CREATE TABLE vectors (key BLOB PRIMARY KEY, vector BLOB)"
 """As caches were once kept."""
 
@@ -138,3 +142,56 @@ def test_a_vector_of_another_length_is_damage(tmp_path: Path) -> None:
         file.execute("UPDATE contents SET content = x'00000000'")
         with pytest.raises(ConfigurationError, match=r"damaged .*a vector of 4 bytes, not 1024.*; delete it: it is"):
             cache.embed(["tent"])
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    calls=st.lists(
+        st.lists(
+            st.builds(Said, st.sampled_from(["A", "A: b"]), st.sampled_from(["b: c", "c", SAID.text]), st.booleans())
+        )
+    )
+)
+def test_it_reads_what_the_rules_read(calls: list[list[Said]]) -> None:
+    """Whatever was kept before, by whomever it was said, and the vectors are those of the embedder."""
+    with directory() as place, EmbeddingCache(CountingEmbedder(), place / "cache.sqlite") as cache:
+        for messages in calls:
+            vectors, readings = cache.embed_and_read(messages)
+            assert readings == [read(one) for one in messages]
+            texts = [spoken(one.speaker, one.text) for one in messages]
+            assert vectors.tobytes() == wordllama().embed(texts).tobytes() == cache.embed(texts).tobytes()
+
+
+def test_what_was_read_is_read_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also by whoever only looks; for a vector that was kept alone it is read each time."""
+    with EmbeddingCache(CountingEmbedder(), tmp_path / "c") as cache:
+        cache.embed(["Mira: kept alone"])
+        cache.embed_and_read([SAID])
+    texts: list[str] = []
+
+    def noted(said: Said) -> Reading:
+        texts.append(said.text)
+        return read(said)
+
+    monkeypatch.setattr(embedding_cache, "read", noted)
+    for read_only in (False, True):
+        with EmbeddingCache(CountingEmbedder(), tmp_path / "c", read_only=read_only) as cache:
+            _, readings = cache.embed_and_read([SAID, Said("Mira", "kept alone", sealed=False)])
+            assert readings[0] == read(SAID)
+    assert texts == ["kept alone", "kept alone"]
+
+
+def test_what_was_read_goes_with_the_vector_and_of_sealed_words_nothing_is_kept(tmp_path: Path) -> None:
+    """A vector says what a text is about, but these are its very words."""
+    path = tmp_path / "c"
+
+    def words() -> list[str]:
+        return [one.name for one in tmp_path.iterdir() if b"quixotropolis" in one.read_bytes()]
+
+    for sealed in (True, False):
+        with EmbeddingCache(CountingEmbedder(), path) as cache:
+            _, (reading,) = cache.embed_and_read([SAID._replace(sealed=sealed)])
+            assert "quixotropolis" in reading.keywords
+        assert words() == ([] if sealed else ["c"])
+        forget_vectors(path, [cache_key(CountingEmbedder.name, spoken(SAID.speaker, SAID.text))])
+        assert words() == []

@@ -17,12 +17,14 @@ from fakes.directories import directory
 from fakes.machine import SETTINGS
 from fakes.words import CountingEmbedder, wordllama
 from helamem.processors.encoding.processor import Encoding
+from helamem.processors.encoding.reading import Reading, Said, read
 from helamem.processors.port import Batch, Effects
 from helamem.schemas.errors import BadInput, ConfigurationError
 from helamem.schemas.ids import memory_id
 from helamem.schemas.records import NewRecord
 from helamem.schemas.times import format_ms
 from helamem.schemas.topics import CONVERSATIONS, HUBS
+from helamem.streams import embedding_cache
 from helamem.streams.async_memory import AsyncMemory, Message
 from helamem.streams.dead_letters import read_dead_letters
 from helamem.streams.instance import Instance
@@ -128,6 +130,23 @@ async def test_a_replay_gives_the_live_digest(place: Path) -> None:
         assert hits
         with pytest.raises(BadInput, match="was filled by a replay and has no log of its own; write to"):
             await memory.append([Message(space=SPACE, conversation="c", speaker="Anna", text="One more.")])
+
+
+async def test_a_replay_reads_no_text_again(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read of it stands beside its vector; without that it is read anew, and comes to the same."""
+    digest, _ = await rounds(place / "home")
+    texts: list[str] = []
+
+    def noted(said: Said) -> Reading:
+        texts.append(said.text)
+        return read(said)
+
+    monkeypatch.setattr(embedding_cache, "read", noted)
+    assert (await again(place / "home", place / "other")).digest.digest == digest
+    assert texts == []
+    (place / "home" / "embeddings.sqlite").unlink()
+    assert (await again(place / "home", place / "another")).digest.digest == digest
+    assert len(texts) == 15
 
 
 async def test_a_replay_until_a_moment_gives_the_digest_of_that_moment(place: Path) -> None:

@@ -1,9 +1,12 @@
-"""A content-addressed cache of embeddings beside the log, so that a replay does not compute them again."""
+"""A content-addressed cache of embeddings beside the log, so that a replay does not compute them again.
+
+Behind the vector of a message stands what was read of it by patterns.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helamem.processors.embedder.port import Embedder
+from helamem.processors.encoding.content import spoken
+from helamem.processors.encoding.reading import Reading, Said, packed, read, unpacked
 from helamem.streams.keyed_file import KeyedFile
 
 _KEY_BYTES = 16
@@ -21,7 +26,7 @@ _NAME = "the embedding cache"
 
 
 class EmbeddingCache:
-    """An embedder that remembers every vector it gave, with the errors of `KeyedFile`. It may be thrown away.
+    """A `ReadingEmbedder` that remembers every vector it gave, with the errors of `KeyedFile`. It may be thrown away.
 
     Args:
         embedder: What computes the vectors that are not there yet.
@@ -35,25 +40,57 @@ class EmbeddingCache:
         self.name = embedder.name
         self.quick = False  # it asks a file
         self.dimension = embedder.dimension
+        self._size = embedder.dimension * _BYTES
         self._file = KeyedFile(path, _NAME, read_only=read_only)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return one unit vector per text, shape (n, dimension); see `Embedder.embed`."""
         keys = [cache_key(self.name, text) for text in texts]
         known = self._file.look_up(list(dict.fromkeys(keys)))
+        return self._vectors(keys, known | self._computed(keys, texts, known, {}))
+
+    def embed_and_read(self, messages: Sequence[Said]) -> tuple[NDArray[np.float32], list[Reading]]:
+        """Return one vector per message and what is read of each; see `ReadingEmbedder.embed_and_read`.
+
+        What is read is kept behind a vector that is new, but for words that the log has sealed.
+        """
+        texts = [spoken(one.speaker, one.text) for one in messages]
+        keys = [cache_key(self.name, text) for text in texts]
+        known = self._file.look_up(list(dict.fromkeys(keys)))
+        readings: list[Reading] = []
+        behind: dict[bytes, bytes] = {}
+        for key, one in zip(keys, messages, strict=True):
+            found = unpacked(one, known[key][self._size :]) if key in known else None
+            reading = found or read(one)
+            if key not in known and not one.sealed and not self._read_only:
+                behind.setdefault(key, packed(one, reading))
+            readings.append(reading)
+        return self._vectors(keys, known | self._computed(keys, texts, known, behind)), readings
+
+    def _computed(
+        self, keys: Sequence[bytes], texts: Sequence[str], known: Collection[bytes], behind: Mapping[bytes, bytes]
+    ) -> dict[bytes, bytes]:
+        """Return the vectors that are not known, by key, and keep them with what is to stand behind them."""
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
-        if missing:
-            vectors = self._embedder.embed(list(missing.values()))
-            computed = {key: vector.astype("<f4").tobytes() for key, vector in zip(missing, vectors, strict=True)}
-            if not self._read_only:
-                self._file.keep(computed)
-            known |= computed
+        if not missing:
+            return {}
+        vectors = self._embedder.embed(list(missing.values()))
+        computed = {
+            key: vector.astype("<f4").tobytes() + behind.get(key, b"")
+            for key, vector in zip(missing, vectors, strict=True)
+        }
+        if not self._read_only:
+            self._file.keep(computed)
+        return computed
+
+    def _vectors(self, keys: Sequence[bytes], contents: Mapping[bytes, bytes]) -> NDArray[np.float32]:
         if not keys:
             return np.zeros((0, self.dimension), dtype=np.float32)
-        for content in known.values():
-            if len(content) != self.dimension * _BYTES:
-                raise self._file.damaged(f"a vector of {len(content)} bytes, not {self.dimension * _BYTES}")
-        joined = np.frombuffer(b"".join(known[key] for key in keys), dtype="<f4")
+        size = self._size
+        for content in contents.values():
+            if len(content) < size:
+                raise self._file.damaged(f"a vector of {len(content)} bytes, not {size}")
+        joined = np.frombuffer(b"".join([contents[key][:size] for key in keys]), dtype="<f4")
         return np.asarray(joined.reshape(len(keys), self.dimension), dtype=np.float32)
 
     def close(self) -> None:

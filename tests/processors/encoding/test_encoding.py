@@ -27,7 +27,8 @@ from fakes.events import (
 from fakes.machine import Machine, machine
 from fakes.words import wordllama
 from helamem.processors.consolidation.claims.claim import Claim
-from helamem.processors.encoding.content import content_hash, keywords, spoken, vector_hash
+from helamem.processors.encoding.content import content_hash, spoken, vector_hash
+from helamem.processors.encoding.keywords import keywords
 from helamem.processors.encoding.processor import Encoding
 from helamem.processors.encoding.state import EncodingState
 from helamem.processors.seen import WINDOW, Seen

@@ -77,6 +77,7 @@ async def test_what_was_said_is_gone_and_a_replay_agrees(lives: dict[str, Path],
     before, told = await state(home), await facts(home)
     assert any(WORDS[1] in text for text in told)
     assert any(file.startswith("store/memories") for file in leaks(home))
+    assert any(file.startswith("embeddings") for file in leaks(home)) == (kind == "plain")
     found = await erased(home)
     assert (found.memories, found.erased_before) == (4, False)
     assert found.facts > 0

@@ -6,13 +6,14 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from helamem.processors.answers import NotRecorded, missing_record
-from helamem.processors.consolidation.claims.reading import claims
 from helamem.processors.embedder.port import AsyncEmbedder, Embedder, embedded
-from helamem.processors.encoding.content import content_hash, keywords, spoken, statement_id, vector_hash
+from helamem.processors.encoding.content import content_hash, spoken, statement_id, vector_hash
 from helamem.processors.encoding.facts import subjects_sealed, told_again, told_once
+from helamem.processors.encoding.reading import Reading, ReadingEmbedder, Said, read
 from helamem.processors.encoding.sources import Sources
 from helamem.processors.encoding.state import EncodingState
 from helamem.processors.encoding.tails import Conversation, Tails
@@ -202,8 +203,8 @@ class Encoding:
             None if self._erased.has(delivery.event.space, id_) else self._unsealer.open(delivery.event)
             for id_, _, delivery, _ in fresh
         ]
-        texts = [
-            "" if text is None else spoken(message.speaker, text)
+        said = [
+            None if text is None else Said(message.speaker, text, message.sealed is not UNSET)
             for (*_, message), text in zip(fresh, words, strict=True)
         ]
         tails = self._tails[partition]
@@ -211,9 +212,9 @@ class Encoding:
         for _, _, delivery, message in fresh:
             firsts.setdefault((delivery.event.space, message.conversation), delivery.position)
         places = [(delivery.position, f"the message {message.message_id}") for _, _, delivery, message in fresh]
-        vectors, _ = await asyncio.gather(self._embed(partition, texts, places), tails.look_up(firsts))
+        found, _ = await asyncio.gather(self._read(partition, said, places), tails.look_up(firsts))
         memories = []
-        for (id_, hash_, delivery, message), said, text, vector in zip(fresh, words, texts, vectors, strict=True):
+        for (id_, hash_, delivery, message), one, (vector, reading) in zip(fresh, said, found, strict=True):
             space = delivery.event.space
             earlier = tails.before(space, message.conversation)
             turn = Turn(
@@ -225,20 +226,37 @@ class Encoding:
                 previous=earlier[-1].id if earlier else None,
                 speaker=message.speaker,
                 role=message.role,
-                text=said or "",
+                text="" if one is None else one.text,
                 time_ms=delivery.event.time_ms,
-                keywords=keywords(said or ""),
+                keywords=reading.keywords,
                 content_hash=hash_,
                 vector_hash=vector_hash(vector),
                 position=delivery.position,
                 traceparent=caused(delivery.event.traceparent, id_),
                 data_subjects=subjects_sealed(message),
-                claims=tuple(claim for _, claim in claims(said or "", message.speaker)),
+                claims=reading.claims,
             )
-            turn = turn if said is not None else erased_turn(turn)
+            turn = turn if one is not None else erased_turn(turn)
             tails.add(turn)
-            memories.append(Memory(turn=turn, dense=vector, lexical=text))
+            memories.append(Memory(turn=turn, dense=vector, lexical=_embedded_of(one)))
         return memories
+
+    async def _read(
+        self, at: TopicPartition, said: Sequence[Said | None], places: Sequence[tuple[Position, str]]
+    ) -> list[tuple[Vector, Reading]]:
+        """Return the vectors of messages and what is read of them; None is one whose words are erased."""
+        if isinstance(self._embedder, ReadingEmbedder):
+            there = [one for one in said if one is not None]
+            vectors, readings = await asyncio.to_thread(self._embedder.embed_and_read, there)
+            given = iter(zip(vectors, readings, strict=True))
+            return [self._nothing() if one is None else next(given) for one in said]
+        embedded_ = await self._embed(at, [_embedded_of(one) for one in said], places)
+        return [
+            self._nothing() if one is None else (vector, read(one)) for one, vector in zip(said, embedded_, strict=True)
+        ]
+
+    def _nothing(self) -> tuple[Vector, Reading]:
+        return no_direction(self._embedder.dimension), Reading((), ())
 
     async def _embed(
         self, at: TopicPartition, texts: Sequence[str], places: Sequence[tuple[Position, str]]
@@ -329,6 +347,10 @@ class Encoding:
             for target in data.memory_ids
             if hidden or not self._erased.before(space, target, delivery.position)
         ]
+
+
+def _embedded_of(said: Said | None) -> str:
+    return "" if said is None else spoken(said.speaker, said.text)
 
 
 def _events_of(partition: TopicPartition) -> tuple[type[EventData], ...]:

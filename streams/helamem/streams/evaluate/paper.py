@@ -18,7 +18,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from helamem.processors.encoding.content import keywords
+from helamem.processors.encoding.keywords import keywords
 from helamem.processors.store.port import Turn
 
 _DAY_MS = 86_400_000
