@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
@@ -24,7 +24,7 @@ from helamem.processors.recall.hits import Hit
 from helamem.processors.recall.recall import Recall
 from helamem.processors.reranker.port import Reranker
 from helamem.processors.store.port import EdgeRow, FactRecord, Turn
-from helamem.schemas.errors import BadInput, Conflict, NotFound, Poison
+from helamem.schemas.errors import BadInput, Conflict, NotFound, Poison, RetryLater
 from helamem.schemas.events import (
     ConversationMessage,
     EventData,
@@ -35,7 +35,7 @@ from helamem.schemas.events import (
     RecallSettings,
 )
 from helamem.schemas.ids import derived_id, id_text, memory_id
-from helamem.schemas.records import TopicPartition
+from helamem.schemas.records import Record, TopicPartition
 from helamem.schemas.settings import ForgettingPolicy, Settings
 from helamem.schemas.times import to_ms
 from helamem.schemas.topics import CONVERSATIONS, RECALLS
@@ -48,12 +48,15 @@ from helamem.streams.forgetting.run import Forgetting
 from helamem.streams.home import wall_clock_ms
 from helamem.streams.ingest.incoming import record_of
 from helamem.streams.instance import Instance
+from helamem.streams.log.partitioner import partition_of
+from helamem.streams.log.port import Log
 from helamem.streams.metrics.recalling import RecallMeter
 from helamem.streams.metrics.registry import Metrics
 from helamem.streams.pump import Progress
 from helamem.streams.tracing.untraced import UNTRACED, Untraced
 
 SOURCE = "helamem/embedded"
+_FIRST_PAGE = 50
 _PAGE = 1000
 
 
@@ -182,7 +185,7 @@ class Memory:
             )
 
     async def searchable(self, appended: Sequence[Appended], timeout_s: float) -> bool:
-        """Wait until messages can be recalled, while `run` processes the log; return whether that was in time.
+        """Wait until messages can be recalled, while somebody processes the log; return whether that was in time.
 
         What was put aside, forgotten or erased cannot, however long one waits.
         """
@@ -193,10 +196,13 @@ class Memory:
             ids.setdefault(one.space, []).append(one.memory_id)
         if not await self.instance.encoded(ends, timeout_s):
             return False
-        for space, wanted in ids.items():
-            turns = await self.turns(space, wanted)
-            if not all(id_ in turns and not turns[id_].hidden for id_ in wanted):
-                return False
+        try:
+            for space, wanted in ids.items():
+                turns = await self.turns(space, wanted)
+                if not all(id_ in turns and not turns[id_].hidden for id_ in wanted):
+                    return False
+        except RetryLater:  # they are appended, and whoever is told otherwise would append them again
+            return False
         return True
 
     async def recall(
@@ -489,20 +495,36 @@ class Memory:
         marker = marker_of(recall_id)
         reinforced: dict[str | None, MemoryReinforced] = {}
         log = self.instance.log
-        for partition, last in (await log.end_offsets(await log.partitions(RECALLS.name))).items():
-            for end in range(last, 0, -_PAGE):
-                records = await log.read(partition, max(0, end - _PAGE), end=end, limit=_PAGE)
-                for record in reversed(records):
-                    if marker in record.value and (space is None or record.key == space.encode()):
-                        try:
-                            event = decode(record.value)
-                        except Poison:
-                            continue
-                        if event.id == recall_id and isinstance(event.data, MemoryRecalled):
-                            return event, reinforced
-                        if isinstance(event.data, MemoryReinforced) and event.data.recall_id == recall_id:
-                            reinforced[event.id] = event.data  # of two with an id the first counts, which comes last
+        partitions = await log.partitions(RECALLS.name)
+        if space is not None:
+            partitions = [partitions[partition_of(space.encode(), len(partitions))]]
+        for partition in partitions:
+            async for record in _backwards(log, partition):
+                if marker in record.value and (space is None or record.key == space.encode()):
+                    try:
+                        event = decode(record.value)
+                    except Poison:
+                        continue
+                    if event.id == recall_id and isinstance(event.data, MemoryRecalled):
+                        return event, reinforced
+                    if isinstance(event.data, MemoryReinforced) and event.data.recall_id == recall_id:
+                        reinforced[event.id] = event.data  # of two with an id the first counts, which comes last
         raise NotFound(f"the log holds no recall {recall_id}; recall first, and not with --no-emit")
+
+
+async def _backwards(log: Log, partition: TopicPartition) -> AsyncGenerator[Record]:
+    """Yield the records of a partition, the last one first."""
+    begin, end = (await log.begin_offsets([partition]))[partition], (await log.end_offsets([partition]))[partition]
+    limit = _FIRST_PAGE  # what is looked for was mostly appended just before
+    while end > begin:
+        start = offset = max(begin, end - limit)
+        page: list[Record] = []
+        while records := await log.read(partition, offset, end=end, limit=_PAGE):  # one read may bring fewer
+            page += records
+            offset = records[-1].offset + 1
+        for record in reversed(page):
+            yield record
+        end, limit = start, min(_PAGE, 2 * limit)
 
 
 class AsyncMemory(Memory):

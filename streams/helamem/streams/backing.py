@@ -66,6 +66,10 @@ class Backing(Protocol):
         """Wait until encoding has come to these offsets (exclusive); return whether that was within the time."""
         ...
 
+    async def appended(self, after: Mapping[TopicPartition, int], timeout_s: float) -> bool:
+        """Wait until some partition goes beyond these offsets; return whether that was within the time."""
+        ...
+
     async def close(self) -> None:
         """Release everything; what was acknowledged is durable already."""
         ...

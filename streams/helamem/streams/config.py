@@ -118,6 +118,11 @@ class Config(BaseSettings):
     keys: Path | None = Field(
         None, description="Directory of the keys that seal words, the same one for all processes; see docs/erasure.md."
     )
+    gateway_keys: Path | None = Field(
+        None,
+        description="File of the API keys of all gateways of a fleet, made by helamem keys add --file; "
+        "a home's gateway has the home's.",
+    )
     oidc_issuer: str | None = Field(
         None, description="Issuer whose bearer tokens a gateway takes besides keys; unset, none. See docs/access.md."
     )

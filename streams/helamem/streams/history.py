@@ -49,19 +49,24 @@ class Walk:
     Args:
         places: The partition of each topic in which the space stands.
         folding: What the records before came to.
+        erased_ms: When something of the space was erased last, as far as the walk knows; -1 where nothing was.
     """
 
-    def __init__(self, space: str, places: Mapping[TopicSpec, TopicPartition], folding: Folding) -> None:
+    def __init__(
+        self, space: str, places: Mapping[TopicSpec, TopicPartition], folding: Folding, erased_ms: int = -1
+    ) -> None:
         self._space = space
         self._places = places
         self._folding = folding
+        self.erased_ms = erased_ms
         self._next = dict.fromkeys(places, 0)
 
     @classmethod
     async def begin(cls, reader: LogReader, space: str) -> Self:
         """Begin at the first record."""
         places = {topic: await reader.place(topic, space) for topic in TOPICS}
-        return cls(space, places, Folding(space, reader.settings, erased=reader.erased, words=reader.words))
+        folding = Folding(space, reader.settings, erased=reader.erased, words=reader.words)
+        return cls(space, places, folding, reader.erased.seen(space))
 
     @property
     def positions(self) -> list[int]:

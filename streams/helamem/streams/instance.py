@@ -293,6 +293,10 @@ class Instance:
         except TimeoutError:
             return False
 
+    async def appended(self, after: Mapping[TopicPartition, int], timeout_s: float) -> bool:
+        """Wait until some partition goes beyond these offsets; return whether that was within the time."""
+        return await self.log.wait_for_append(after, timeout_s)
+
     async def ends(self) -> dict[TopicPartition, int]:
         """Return the end of every partition of the log."""
         return await self.log.end_offsets([p for spec in TOPICS for p in await self.log.partitions(spec.name)])

@@ -10,6 +10,7 @@ import pytest
 
 from streams.cli.fleet import Fleet, fleet, kafka, own_kafka
 from streams.cli.shell import message, run, write_lines
+from streams.cli.test_fleet_gateway import serving
 from streams.store_process.process import StoreProcess
 
 __all__ = ["fleet", "kafka", "own_kafka"]
@@ -31,6 +32,10 @@ def test_the_page_is_true(fleet: Fleet, tmp_path: Path, monkeypatch: pytest.Monk
         if arguments[0] == "store":
             assert arguments == ["store", "--home", "helamem-home"]  # what `StoreProcess` starts
             fleet.store.start()
+        elif arguments[0] == "gateway":
+            assert arguments == ["gateway", "--kafka"]  # what `Serving` starts
+            with serving(1) as (gateway,):
+                gateway.stop()
         elif arguments[0] == "worker":
             fleet.ready_worker(*arguments[1:])
         else:

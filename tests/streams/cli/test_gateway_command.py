@@ -219,3 +219,29 @@ def test_what_a_killed_gateway_left_is_told(home: Path) -> None:
     assert ended(with_nobody).code == 0
     assert ran.code == 1
     assert "does not answer" in ran.err
+
+
+def test_a_fleet_s_gateway_lets_nobody_in_unseen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond loopback it takes a file of keys, which has to be there; a home and a fleet are not meant both."""
+    ran = run("gateway", "--kafka", "--host", "0.0.0.0", "--port", 0)  # noqa: S104 - it is refused
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert "others can reach 0.0.0.0, and no key says who may ask" in logged(ran.err)
+    file = tmp_path / "keys.json"
+    monkeypatch.setenv("HELAMEM_GATEWAY_KEYS", str(file))
+    ran = run("gateway", "--kafka", "--port", 0)
+    assert (ran.code, ran.out) == (2, "")
+    assert f"helamem keys add --file {file}" in logged(ran.err)
+    ran = run("gateway", "--kafka", "--home", tmp_path)
+    assert ran.code == 2
+    assert "give one of --home" in ran.err
+
+
+def test_keys_of_a_file(tmp_path: Path) -> None:
+    """The same commands, without a home; what was appended today is known to each gateway alone."""
+    file = tmp_path / "keys.json"
+    made = run("keys", "add", "--file", file, "--tenant", "acme").json
+    assert [one["id"] for one in run("keys", "list", "--file", file).json["keys"]] == [made["id"]]
+    assert run("keys", "limit", "--file", file, "--tenant", "acme", "--rate", 5).json["today"] is None
+    assert run("keys", "revoke", made["id"], "--file", file).json["revoked"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["keys.json", "keys.lock"]
+    assert run("keys", "list", "--file", tmp_path / "none" / "keys.json").code == 2

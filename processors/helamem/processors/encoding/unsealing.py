@@ -49,7 +49,11 @@ class Erased:
 
         As far as the times of erasures were noted, which who only processes a log does not do.
         """
-        return append_time_ms <= self._last_ms.get(space, -1)
+        return append_time_ms <= self.seen(space)
+
+    def seen(self, space: str) -> int:
+        """Return the append time of the last erasure in a space, as far as times were noted; -1 without one."""
+        return self._last_ms.get(space, -1)
 
     def has(self, space: str, id_: str) -> bool:
         """Return whether the words of a memory or fact were erased, be it later in the log."""

@@ -8,21 +8,31 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 from rich.console import Console
 
+from helamem.schemas.errors import BadInput
 from helamem.schemas.times import format_ms
 from helamem.streams.cli.commands import DEFAULT_HOME, HomeOption, JsonOption, add
 from helamem.streams.cli.output import show, table
 from helamem.streams.home import Home, wall_clock_ms
 
 if TYPE_CHECKING:
-    from helamem.streams.gateway.keys import ApiKey
+    from helamem.streams.gateway.keys import ApiKey, Keys
     from helamem.streams.gateway.rights import Right
+
+
+FileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--file",
+        help="A file of keys that the gateways of a fleet share, instead of a home's; HELAMEM_GATEWAY_KEYS names it to "
+        "them.",
+        show_default="the home's",
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(
-        name="keys", help="Make, list and revoke the API keys of a home's gateway.", no_args_is_help=True
-    )
+    group = typer.Typer(name="keys", help="Make, list and revoke the API keys of gateways.", no_args_is_help=True)
     add(group, "add", add_key, "helamem keys add --tenant acme --rights append,recall")
     add(group, "list", list_keys, "helamem keys list")
     add(group, "revoke", revoke, "helamem keys revoke KEY_ID")
@@ -48,18 +58,17 @@ def add_key(
     rate: Annotated[
         float | None, typer.Option("--rate", help="Most requests a second.", show_default="no bound")
     ] = None,
+    file: FileOption = None,
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
 ) -> None:
     """Make a key and print it; it is kept as a hash alone, so it is shown this once.
 
-    A gateway that runs takes it at once. The home is made where there is none.
+    A gateway that runs takes it at once. The home, or the file, is made where there is none.
     """
-    from helamem.streams.gateway.keys import Keys  # noqa: PLC0415 - not every command needs it
-
-    if not (home / "home.json").exists():
+    if file is None and not (home / "home.json").exists():
         Home.open(home).close()
-    key, text = Keys(home).add(
+    key, text = _keys(home, file).add(
         tenant=tenant,
         spaces=_words(spaces),
         rights=cast("tuple[Right, ...]", _words(rights)),
@@ -71,9 +80,9 @@ def add_key(
     show(answer, lambda console: console.print(text, soft_wrap=True), as_json=json)
 
 
-def list_keys(*, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
+def list_keys(*, file: FileOption = None, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
     """List the keys, revoked ones included."""
-    keys = [_described(key) for key in _keys(home)]
+    keys = [_described(key) for key in _keys(home, file).all()]
     columns = ("id", "tenant", "spaces", "rights", "per_s", "created", "revoked", "note")
     rows = [
         tuple(", ".join(cell) if isinstance(cell, list) else cell or "" for cell in (key[name] for name in columns))
@@ -81,7 +90,7 @@ def list_keys(*, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> N
     ]
 
     def people(console: Console) -> None:
-        console.print(table(str(home), columns, rows))
+        console.print(table(str(file or home), columns, rows))
 
     show({"keys": keys}, people, as_json=json)
 
@@ -91,14 +100,12 @@ def revoke(
     key_id: Annotated[
         str, typer.Argument(metavar="KEY_ID", help="The key's id, as list prints it.", show_default=False)
     ],
+    file: FileOption = None,
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
 ) -> None:
     """Have a key open nothing any more; a gateway that runs refuses it at once."""
-    from helamem.streams.gateway.keys import Keys  # noqa: PLC0415 - not every command needs it
-
-    Home.look(home)
-    found = Keys(home).revoke(key_id, wall_clock_ms)
+    found = _keys(home, file).revoke(key_id, wall_clock_ms)
     show(_described(found), lambda console: console.print(f"revoked {found.id}"), as_json=json)
 
 
@@ -117,6 +124,7 @@ def limit(
         int | None,
         typer.Option("--bytes-a-day", help="Most bytes of their texts a day (UTC).", show_default="as it is"),
     ] = None,
+    file: FileOption = None,
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
 ) -> None:
@@ -124,24 +132,22 @@ def limit(
 
     0 lifts a bound, and one that is not named stays. A gateway that runs heeds it at once.
     """
-    from helamem.streams.gateway.keys import Keys  # noqa: PLC0415 - not every command needs it
-    from helamem.streams.gateway.quotas import Quotas  # noqa: PLC0415 - likewise
+    from helamem.streams.gateway.quotas import Quotas  # noqa: PLC0415 - not every command needs it
 
-    Home.look(home)
-    keys = Keys(home)
+    keys = _keys(home, file)
     bounds = keys.limit(tenant, per_s=rate, messages_a_day=messages_a_day, bytes_a_day=bytes_a_day)
-    used = Quotas(home, keys).used(tenant)
+    used = Quotas(home, keys).used(tenant) if file is None else None  # gateways of a fleet count for themselves
     rows = [
         ("requests a second", bounds.per_s, None),
-        ("messages a day", bounds.messages_a_day, used.messages),
-        ("bytes of text a day", bounds.bytes_a_day, used.size_bytes),
+        ("messages a day", bounds.messages_a_day, None if used is None else used.messages),
+        ("bytes of text a day", bounds.bytes_a_day, None if used is None else used.size_bytes),
     ]
     answer = {
         "tenant": tenant,
         "per_s": bounds.per_s,
         "messages_a_day": bounds.messages_a_day,
         "bytes_a_day": bounds.bytes_a_day,
-        "today": {"messages": used.messages, "bytes": used.size_bytes},
+        "today": None if used is None else {"messages": used.messages, "bytes": used.size_bytes},
     }
 
     def people(console: Console) -> None:
@@ -154,11 +160,20 @@ def limit(
     show(answer, people, as_json=json)
 
 
-def _keys(home: Path) -> list[ApiKey]:
+def _keys(home: Path, file: Path | None) -> Keys:
+    """Return the keys of a home, or of a file that gateways of a fleet share.
+
+    Raises:
+        BadInput: There is no home, or no directory for the file.
+    """
     from helamem.streams.gateway.keys import Keys  # noqa: PLC0415 - not every command needs it
 
-    Home.look(home)
-    return Keys(home).all()
+    if file is None:
+        Home.look(home)
+        return Keys(home)
+    if not file.parent.is_dir():
+        raise BadInput(f"there is no directory {file.parent} for the file of keys; make it first")
+    return Keys(file.parent, file.name)
 
 
 def _words(text: str) -> tuple[str, ...]:

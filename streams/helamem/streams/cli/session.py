@@ -202,7 +202,7 @@ async def opened(
         async with AsyncExitStack() as stack:
             stack.push_async_callback(instance.close)
             # Only now: where another process serves the home, it is that one's reranker that is asked.
-            reranker = _reranker() if recalls else None
+            reranker = configured_reranker() if recalls else None
             yield Session(AsyncMemory(instance, reranker=reranker), patience)
 
 
@@ -242,7 +242,7 @@ def _distiller() -> ModelSettings | None:
     return None if config is None else config.asked_distiller()
 
 
-def _reranker() -> Reranker | None:
+def configured_reranker() -> Reranker | None:
     """Return what the configuration has put memories in order, or None.
 
     Raises:

@@ -109,15 +109,7 @@ async def opened(
     sealing = fleet_sealing(config)
     async with await KafkaLog.open(kafka, TOPICS) as opened_log, open_store(config, embedder) as store:
         log = sealing.sealing(opened_log)
-        settings = await settings_in_force(log, await store.load_checkpoints(ENCODING))
-        if settings is None:
-            raise ConfigurationError("the log has no settings yet; run: helamem topics apply")
-        if settings.encoding.embedder != embedder.name:
-            raise ConfigurationError(
-                f"the log is embedded by {settings.encoding.embedder}, and this worker is configured for "
-                f"{embedder.name}; set HELAMEM_EMBEDDER to what the log says"
-            )
-        await _refuse_older_generation(log, store)
+        settings = await agreed_settings(log, store, embedder, "this worker")
         erased = Erased()
         erasures = Erasures(log, erased)
         await erasures.look()
@@ -183,6 +175,31 @@ def _index(config: Config) -> Iterator[Path]:
         yield Path(folder) / "effects.sqlite"
 
 
+async def agreed_settings(log: Log, store: MemoryStore, embedder: Embedder, who: str) -> Settings:
+    """Return the settings in force in the log, once it is sure that log, store and configuration fit together.
+
+    Args:
+        log: The fleet's.
+        store: The fleet's.
+        embedder: What the configuration names.
+        who: Is configured so.
+
+    Raises:
+        ConfigurationError: They do not.
+        RetryLater: Kafka or the store is away.
+    """
+    settings = await settings_in_force(log, await store.load_checkpoints(ENCODING))
+    if settings is None:
+        raise ConfigurationError("the log has no settings yet; run: helamem topics apply")
+    if settings.encoding.embedder != embedder.name:
+        raise ConfigurationError(
+            f"the log is embedded by {settings.encoding.embedder}, and {who} is configured for "
+            f"{embedder.name}; set HELAMEM_EMBEDDER to what the log says"
+        )
+    await _refuse_older_generation(log, store)
+    return settings
+
+
 async def _refuse_older_generation(log: Log, store: MemoryStore) -> None:
     """Refuse a store that a migration of the log has left behind: it would be folded into a second time.
 
@@ -215,8 +232,17 @@ def _processor(
 
 
 @asynccontextmanager
-async def open_store(config: Config, embedder: Embedder, language: str = "english") -> AsyncIterator[MemoryStore]:
+async def open_store(
+    config: Config, embedder: Embedder, language: str = "english", *, pinned: bool = True
+) -> AsyncIterator[MemoryStore]:
     """Open the store that the configuration names.
+
+    Args:
+        config: Where it is.
+        embedder: What gives its vectors.
+        language: Of the keyword index.
+        pinned: For whoever writes: on a Qdrant server what a worker has read belongs to one build. Who only reads goes
+            on with the other build after a switch.
 
     Raises:
         RetryLater: It is away.
@@ -236,7 +262,7 @@ async def open_store(config: Config, embedder: Embedder, language: str = "englis
         language=language,
         prefix=config.qdrant_prefix,
         settings=kept,
-        pinned=True,  # what a worker has read belongs to one build
+        pinned=pinned,
     )
     try:
         yield store

@@ -21,6 +21,7 @@ from helamem.streams.gateway.service import Service
 from helamem.streams.lineage.reader import ERASED, Found, LogReader
 from helamem.streams.log.partitioner import partition_of
 from helamem.streams.log.port import Log
+from helamem.streams.sealing.erasures import Erasures
 
 TOPICS = (CONVERSATIONS, RECALLS, HUBS, FACTS, CONTROL)
 """What is told, in the order of the offsets in an id."""
@@ -29,6 +30,8 @@ FIRST = "-".join(["1", *["0"] * len(TOPICS)])
 _PAGE = 200
 _WAIT_S = 1.0
 """How long one look waits for what comes; so long an erasure may have to wait for it."""
+_LOOK_S = 0.2
+"""How long what somebody else may have erased need not be looked for again."""
 _BEAT_S = 15.0
 """How often a stream on which nothing happens says that it is there."""
 
@@ -45,6 +48,8 @@ class Following:
 
     def __init__(self, memory: Memory, space: str, reader: LogReader, offsets: dict[TopicPartition, int]) -> None:
         self._memory = memory
+        self._erasures = Erasures(memory.instance.log, reader.erased)
+        self._looked_s = 0.0
         self._space = space
         self._reader = reader
         self._offsets = offsets
@@ -85,14 +90,16 @@ class Following:
                 with service.memory() as memory:
                     if memory is not self._memory:
                         return
-                    log = memory.instance.log
-                    found = [part async for part in self._page(log)]
+                    await self._look()
+                    found = [part async for part in self._page(memory.instance.log)]
                     if not found:
-                        await log.wait_for_append(self._offsets, _WAIT_S)
+                        await memory.instance.appended(self._offsets, _WAIT_S)
             except RetryLater:
                 return
             for part in found:
-                if not self._is_held(service):  # whoever reads slowly may have let an erasure pass since the last part
+                if not await self._is_held(
+                    service
+                ):  # whoever reads slowly may have let an erasure pass since the last part
                     return
                 told = True
                 yield part
@@ -102,13 +109,28 @@ class Following:
                 said_s = time.monotonic()
                 yield b": nothing new\n\n"
 
-    def _is_held(self, service: Service) -> bool:
-        """Return whether the memory is still the one that it began with: another one may know of more erasures."""
+    async def _is_held(self, service: Service) -> bool:
+        """Return whether what was read may still be told: a memory may be another one that knows of more erasures.
+
+        That of a fleet stays the same, and somebody else may have erased.
+        """
         try:
             with service.memory() as memory:
-                return memory is self._memory
+                if memory is not self._memory:
+                    return False
+                if memory.instance.sole_writer or time.monotonic() - self._looked_s < _LOOK_S:
+                    return True
+                before = self._reader.erased.seen(self._space)
+                await self._look()
+                return self._reader.erased.seen(self._space) == before
         except RetryLater:
             return False
+
+    async def _look(self) -> None:
+        """Take in what others erased since the last look."""
+        if not self._memory.instance.sole_writer:
+            await self._erasures.look()
+            self._looked_s = time.monotonic()
 
     async def _page(self, log: Log) -> AsyncIterator[bytes]:
         """Yield what there is now, at most a page of each topic."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import hmac
@@ -92,17 +93,20 @@ class _Content(NamedTuple):
 
 
 class Keys:
-    """The keys of a home, read again whenever their file changes.
+    """The keys of a home, or of the gateways of a fleet, read again whenever their file changes.
 
     Args:
-        home: The home's directory.
+        home: The home's directory, or any other; None has no keys, and none can be made.
+        file: The file in it.
     """
 
-    def __init__(self, home: Path) -> None:
-        self._path = home / FILE
+    def __init__(self, home: Path | None, file: str = FILE) -> None:
+        self._path = None if home is None else home / file
         self._read_as: tuple[int, int, int] | None = None
         self._keys: dict[str, ApiKey] = {}
         self._unrecorded: tuple[_Unrecorded, ...] = ()
+        self._recorded: set[tuple[str, str]] = set()
+        """Changes that are in the log while the file still says otherwise: others share it, or it cannot be written."""
         self._limits: dict[str, TenantLimit] = {}
         self._made = False
         self._buckets: dict[str, tuple[float, TokenBucket]] = {}
@@ -252,18 +256,25 @@ class Keys:
                 KeyChanged(key=key.id, change=one.change, tenant=key.tenant, spaces=key.spaces, rights=key.rights),
             )
             for one in self._unrecorded
-            if (key := self._keys.get(one.key)) is not None
+            if (one.key, one.change) not in self._recorded and (key := self._keys.get(one.key)) is not None
         ]
 
     def recorded(self, events: list[Event]) -> None:
-        """Note that these events are in the log."""
+        """Note that these events are in the log; a file that cannot be written here goes on saying otherwise."""
         done = {(one.data.key, one.data.change) for one in events if isinstance(one.data, KeyChanged)}
-        with self._changing() as changed:
-            changed.unrecorded[:] = [one for one in changed.unrecorded if (one.key, one.change) not in done]
+        self._recorded |= done
+        try:
+            with self._changing() as changed:
+                changed.unrecorded[:] = [one for one in changed.unrecorded if (one.key, one.change) not in done]
+        except OSError as error:
+            if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+                raise
 
     @contextmanager
     def _changing(self) -> Iterator[_Content]:
         """Give all that the file holds to change, and write it; two who do wait for each other."""
+        if self._path is None:
+            raise ConfigurationError("this gateway has no file of keys; name one with HELAMEM_GATEWAY_KEYS")
         lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -285,6 +296,8 @@ class Keys:
 
     def _refresh(self) -> None:
         """Read the file where it is another one than last time."""
+        if self._path is None:
+            return
         try:
             found = self._path.stat()
         except FileNotFoundError:

@@ -17,6 +17,8 @@ _ABOUT = (
     "durable when it is answered, and can be recalled a moment later."
 )
 _PROBLEM = "#/components/schemas/ProblemOut"
+_OF_HOMES = frozenset({"/v1/spaces/{tenant}/{name}/diff"})
+"""Paths that a gateway of a fleet does not answer in every case."""
 _EXAMPLE = {
     "type": "urn:helamem:problem:not-found",
     "title": "Not Found",
@@ -61,6 +63,8 @@ def _complete(operation: dict[str, Any], right: Right | None, path: str, *, has_
         operation["x-helamem-right"] = right
     if operation.get("parameters") or has_body:
         statuses.append(HTTPStatus.UNPROCESSABLE_ENTITY)
+    if path in _OF_HOMES:
+        statuses.append(HTTPStatus.NOT_IMPLEMENTED)
     if "{" in path:
         statuses.append(HTTPStatus.NOT_FOUND)
     if has_body:

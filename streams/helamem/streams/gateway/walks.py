@@ -11,24 +11,24 @@ from helamem.streams.history import Walk
 KEPT = 4
 """Walks that are kept, those that went on last; each holds the links of its space."""
 
-_Place = tuple[str, tuple[int, ...]]
-"""A space, and positions."""
+_Place = tuple[str, int, tuple[int, ...]]
+"""A space, when something of it was erased last, and positions."""
 
 
 class Walks:
     """Keeps walks under the place that they came to."""
 
     def __init__(self) -> None:
-        # A walk knows what was erased when it began, so it ends with the memory that an erasure has closed.
+        # A walk knows what was erased when it began: one that began before an erasure is never taken again.
         self._kept: WeakKeyDictionary[Memory, OrderedDict[_Place, Walk]] = WeakKeyDictionary()
 
-    def take(self, memory: Memory, space: str, positions: list[int]) -> Walk | None:
+    def take(self, memory: Memory, space: str, erased_ms: int, positions: list[int]) -> Walk | None:
         """Return the walk that came to a place, which is whoever asks first's; None where there is none."""
-        return self._kept.get(memory, OrderedDict()).pop((space, tuple(positions)), None)
+        return self._kept.get(memory, OrderedDict()).pop((space, erased_ms, tuple(positions)), None)
 
     def keep(self, memory: Memory, space: str, walk: Walk) -> None:
         """Keep a walk for whoever asks for what follows."""
         kept = self._kept.setdefault(memory, OrderedDict())
-        kept[space, tuple(walk.positions)] = walk
+        kept[space, walk.erased_ms, tuple(walk.positions)] = walk
         if len(kept) > KEPT:
             kept.popitem(last=False)

@@ -102,7 +102,10 @@ async def history(
 
 async def _walk(service: Service, memory: Memory, reader: LogReader, space: str, positions: list[int] | None) -> Walk:
     """Return a walk that is where a page ended."""
-    if positions is not None and (walk := service.walks.take(memory, space, positions)) is not None:
+    if (
+        positions is not None
+        and (walk := service.walks.take(memory, space, reader.erased.seen(space), positions)) is not None
+    ):
         return walk
     walk = await Walk.begin(reader, space)
     if positions is not None:

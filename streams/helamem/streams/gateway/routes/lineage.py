@@ -70,7 +70,7 @@ async def diff(
 ) -> DiffOut:
     """Return what was added, removed, changed, hidden and shown in a space between two moments.
 
-    A moment of the past is rebuilt from the log, and kept below the home for a while.
+    A moment of the past is rebuilt from the log, and kept below the home for a while; a gateway of a fleet answers 501.
     """
     space, service = f"{tenant}/{name}", service_of(request)
     with service.memory() as memory:
