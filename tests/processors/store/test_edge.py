@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from msgspec import structs
 from qdrant_edge import EdgeShard
 
 from contracts.store_contract import DIMENSION, A, Reopen, StoreContract, all_turns, checkpoint, mark, memory, row
@@ -17,7 +18,9 @@ from fakes.subjects import leaks
 from helamem.processors.store.edge import EdgeStore
 from helamem.processors.store.edge_engine import Pauses, engine_error
 from helamem.processors.store.edge_shards import SCHEMA, Shards
+from helamem.processors.store.lexical import Lexical
 from helamem.processors.store.port import Memory, Writes
+from helamem.processors.store.prepared import prepared
 from helamem.schemas.errors import ConfigurationError, RetryLater
 
 
@@ -134,6 +137,31 @@ async def test_vectors_that_do_not_fit_are_refused_before_anything_is_written(st
         with pytest.raises(ConfigurationError, match=r"shape|not finite"):
             await store.write(Writes(memories=(good, Memory(turn=bad.turn, dense=dense, lexical="x"))))
     assert await all_turns(store) == []
+
+
+async def test_what_another_process_prepared_is_stored_as_if_it_was_not(store: EdgeStore, tmp_path: Path) -> None:
+    """Turns, scores, marks that came before, and the refusal of a vector that does not fit."""
+    memories = [memory(n) for n in range(40)]
+    lexical = Lexical("english")
+    ready = [prepared(one, lexical) for one in memories]
+    marks = Writes(marks=(mark(memories[3], 8, hidden=True),))
+    other = await EdgeStore.open(tmp_path / "other", dimension=DIMENSION)
+    try:
+        for one in (store, other):
+            await one.write(marks)
+        await store.insert(ready)
+        await other.write(Writes(memories=tuple(memories)))
+        assert await all_turns(store) == await all_turns(other)
+        assert [turn.hidden for turn in await all_turns(store)].count(True) == 1
+        scores = [await one.search_memories(A, memories[7].dense, memories[7].lexical, 100) for one in (store, other)]
+        assert scores[0] == scores[1]
+        assert scores[0].lexical
+        wide = structs.replace(ready[0], id=memory(50).turn.id, dense=np.zeros(DIMENSION + 1, np.float32))
+        with pytest.raises(ConfigurationError, match="this one has the shape"):
+            await store.insert([prepared(memory(51), lexical), wide])
+        assert await all_turns(store) == await all_turns(other)
+    finally:
+        await other.close()
 
 
 async def test_a_closed_store_says_so(store: EdgeStore) -> None:

@@ -46,6 +46,7 @@ from helamem.processors.store.port import (
     Vector,
     Writes,
 )
+from helamem.processors.store.prepared import PreparedMemory
 from helamem.schemas.ids import edge_row_id
 from helamem.schemas.records import Position, TopicPartition
 
@@ -125,6 +126,11 @@ class EdgeStore:
         """Make the writes visible; see `MemoryStore.write`."""
         with self._commits.writing():
             await self._engine.write(partial(self._writer.write, writes))
+
+    async def insert(self, memories: Sequence[PreparedMemory]) -> None:
+        """Make memories visible that were prepared for this store's language, as `write` does."""
+        with self._commits.writing():
+            await self._engine.write(partial(self._writer.insert, memories))
 
     async def flush(self) -> None:
         """Return once every write so far is on disk; who asks at the same time shares one flush."""

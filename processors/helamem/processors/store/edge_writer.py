@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from qdrant_edge import EdgeShard, Point, UpdateOperation
+from qdrant_edge import EdgeShard, Point, SparseVector, UpdateOperation
 
 from helamem.processors.store import edge_queries as queries
 from helamem.processors.store.edge_engine import Pauses
@@ -25,7 +25,8 @@ from helamem.processors.store.payload import (
     turn_payload,
 )
 from helamem.processors.store.port import CollectionName, EdgeRow, Mark, Vector, Writes
-from helamem.processors.store.vectors import check_vectors
+from helamem.processors.store.prepared import PreparedMemory
+from helamem.processors.store.vectors import check_all, check_vectors
 from helamem.schemas.ids import edge_row_id, mark_id
 from helamem.schemas.records import Position
 
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
 CHUNK = 16
 """Points in one operation: Edge holds the GIL for the whole of it, half a millisecond with vectors."""
 
-_Item = tuple[str, Vector, str, Payload]
-"""Id, dense vector, text and payload of a memory or a fact."""
+_Item = tuple[str, Vector, SparseVector, Payload]
+"""Id, dense vector, terms and payload of a memory or a fact."""
 
 
 class EdgeWriter:
@@ -68,15 +69,22 @@ class EdgeWriter:
             RetryLater: The disk is almost full; some of it may have been written, and may be given again.
         """
         check_vectors(writes, self._dimension)
+        terms = self._lexical.document
         for memories in self._chunks(writes.memories, CHUNK):
-            self._insert("memories", [(m.turn.id, m.dense, m.lexical, turn_payload(m.turn)) for m in memories])
+            self._insert("memories", [(m.turn.id, m.dense, terms(m.lexical), turn_payload(m.turn)) for m in memories])
         for facts in self._chunks(writes.facts, CHUNK):
-            self._insert("facts", [(f.record.id, f.dense, f.lexical, fact_payload(f.record)) for f in facts])
+            self._insert("facts", [(f.record.id, f.dense, terms(f.lexical), fact_payload(f.record)) for f in facts])
         for record in writes.amendments:
             self._update("facts", queries.amendment(record))
         self._replace("edges", [(row.position, edge_row_id(row.space, row.memory_id), row) for row in writes.edges])
         self._replace("marks", [(mark.position, mark_id(mark.space, mark.target), mark) for mark in writes.marks])
         self._carry_over([mark_id(mark.space, mark.target) for mark in writes.marks])
+
+    def insert(self, memories: Sequence[PreparedMemory]) -> None:
+        """Apply a batch of memories that are prepared, with the errors of `write`."""
+        check_all([one.dense for one in memories], self._dimension)
+        for some in self._chunks(memories, CHUNK):
+            self._insert("memories", [(m.id, m.dense, SparseVector(m.terms, m.weights), m.payload) for m in some])
 
     def flush(self) -> None:
         """Sync every shard that was written to."""
@@ -93,9 +101,8 @@ class EdgeWriter:
 
     def _insert(self, name: CollectionName, items: Sequence[_Item]) -> None:
         points = []
-        for id_, dense, lexical, payload in items:
+        for id_, dense, terms, payload in items:
             vectors: dict[str, NamedVector] = {DENSE: dense.tolist()}
-            terms = self._lexical.document(lexical)
             if terms.indices:
                 vectors[LEXICAL] = terms
             points.append(Point(id=id_, vector=vectors, payload=payload))

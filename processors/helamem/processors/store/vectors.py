@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from helamem.processors.store.port import Writes
+from helamem.processors.store.port import Vector, Writes
 from helamem.schemas.errors import ConfigurationError
 
 
@@ -16,7 +18,11 @@ def check_vectors(writes: Writes, dimension: int) -> None:
     Raises:
         ConfigurationError: Says what is wrong; nothing was written.
     """
-    vectors = [memory.dense for memory in writes.memories] + [fact.dense for fact in writes.facts]
+    check_all([memory.dense for memory in writes.memories] + [fact.dense for fact in writes.facts], dimension)
+
+
+def check_all(vectors: Sequence[Vector], dimension: int) -> None:
+    """Refuse vectors that are not what a store was made for, as `check_vectors` does."""
     for vector in vectors:
         if vector.shape != (dimension,):
             raise ConfigurationError(

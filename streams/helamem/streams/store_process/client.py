@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Raw
 
 from helamem.processors.store.edge_shards import SCHEMA
+from helamem.processors.store.lexical import Lexical
 from helamem.processors.store.port import (
     Checkpoint,
     EdgeRow,
@@ -64,6 +65,7 @@ class RemoteStore:
         self._home = home
         self._dimension = dimension
         self._language = language
+        self._lexical = Lexical(language)
         self._timeout_s = timeout_s
         self._changes = Link(home, timeout_s, self._take_up)
         self._reads = Link(home, timeout_s, self._check)
@@ -101,7 +103,7 @@ class RemoteStore:
                 wire = await self._changes.wire()
                 answers = []
                 async with wire.patience(self._timeout_s):
-                    for piece in in_pieces(writes):
+                    for piece in in_pieces(writes, self._lexical):
                         given.append(self._unflushed.add(piece, wire.welcome.process))
                         answers.append(wire.send(piece))
                         await wire.drain()

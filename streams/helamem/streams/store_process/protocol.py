@@ -17,10 +17,11 @@ import numpy as np
 from msgspec import Raw, Struct
 
 from helamem.processors.store.port import Checkpoint, Place, Vector, Writes
+from helamem.processors.store.prepared import PreparedMemory
 from helamem.schemas.errors import BadInput, ConfigurationError, HelamemError, RetryLater
 from helamem.schemas.records import Position
 
-VERSION = 1
+VERSION = 2
 PROTOCOL = "helamem-store"
 
 Kind = Literal["turns", "facts", "edges"]
@@ -62,6 +63,12 @@ class Write(Call, frozen=True, tag=True):
     """Answered with null once visible."""
 
     writes: Writes
+
+
+class Insert(Call, frozen=True, tag=True):
+    """Writes memories that the client has prepared; answered with null once visible."""
+
+    memories: tuple[PreparedMemory, ...]
 
 
 class Flush(Call, frozen=True, tag=True):
@@ -179,7 +186,7 @@ class Spaces(Call, frozen=True, tag=True):
     """Answered with a map of counts."""
 
 
-Change = Write | Flush | SaveCheckpoint | Optimize | Erase
+Change = Write | Insert | Flush | SaveCheckpoint | Optimize | Erase
 """Calls that are taken up in the order in which one client sent them."""
 Read = (
     LoadCheckpoints

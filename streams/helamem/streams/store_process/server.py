@@ -9,6 +9,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
@@ -19,13 +20,14 @@ from helamem.schemas.errors import RetryLater
 from helamem.schemas.settings import Settings
 from helamem.streams.home import STORE, Home
 from helamem.streams.logs import told
-from helamem.streams.metrics import Metrics
-from helamem.streams.metrics.catalogue import STORE_CONNECTIONS
 from helamem.streams.store_process import protocol as p
 from helamem.streams.store_process.address import bound
 from helamem.streams.store_process.connection import Connection
 from helamem.streams.store_process.pages import PagedStore
 from helamem.streams.store_process.service import Service
+
+if TYPE_CHECKING:
+    from helamem.streams.metrics import Metrics
 
 MOST_CLIENTS = 128
 """Connections that have said who they are; one more is told that there are too many."""
@@ -173,6 +175,8 @@ class _Server:
 
     def _count_connections(self) -> None:
         if self._metrics is not None:
+            from helamem.streams.metrics.catalogue import STORE_CONNECTIONS  # noqa: PLC0415 - nobody else needs it
+
             self._metrics.set(STORE_CONNECTIONS, len(self._connections))
 
     async def _finish(self) -> None:

@@ -8,14 +8,18 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
+from typing import TYPE_CHECKING
 
 from msgspec import Raw
 
 from helamem.schemas.errors import RetryLater
-from helamem.streams.metrics.measured_store import CallMeter
-from helamem.streams.metrics.registry import Metrics
 from helamem.streams.store_process import protocol as p
 from helamem.streams.store_process.pages import PagedStore
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from helamem.streams.metrics.registry import Metrics
 
 OPTIMIZE_AFTER = 20_000
 """New memories after which the indexes are rebuilt; the same as of an embedded instance that comes to rest."""
@@ -49,7 +53,7 @@ class Service:
         quiet_s: float = QUIET_S,
         metrics: Metrics | None = None,
     ) -> None:
-        self._clock = nullcontext if metrics is None else CallMeter(metrics).call
+        self._clock = nullcontext if metrics is None else _clock(metrics)
         self.counts: Counter[str] = Counter()
         self._store = store
         self._complain = complain
@@ -93,6 +97,10 @@ class Service:
                 await self._store.write(call.writes)
                 self._unoptimized += len(call.writes.memories)
                 self.counts["memories"] += len(call.writes.memories)
+            case p.Insert():
+                await self._store.insert(call.memories)
+                self._unoptimized += len(call.memories)
+                self.counts["memories"] += len(call.memories)
             case p.Flush():
                 await self._flush()
             case p.SaveCheckpoint():
@@ -153,6 +161,12 @@ class Service:
         await self._store.optimize()
         self._unoptimized -= fresh
         self.counts["optimizations"] += 1
+
+
+def _clock(metrics: Metrics) -> Callable[[str], AbstractContextManager[None]]:
+    from helamem.streams.metrics.measured_store import CallMeter  # noqa: PLC0415 - a replay's child starts without it
+
+    return CallMeter(metrics).call
 
 
 async def _part(read: Callable[[Sequence[str]], Awaitable[Mapping[str, object]]], ids: Sequence[str]) -> p.Part:
