@@ -40,10 +40,14 @@ _TIME = Row(
         time_of_a_recall(0.5, 0.95, 0.99, width=12),
         Panel(
             title="Recalls answered",
-            description="By the processes chosen above.",
+            description="By the processes chosen above, and those of them whose events were lost since answers need "
+            "not wait for the log (HELAMEM_RECALL_AUDIT=relaxed).",
             unit="ops",
             width=12,
-            queries=(Query(per_second("helamem_recall_seconds_count", by="job", more=_TOTAL), "{{job}}"),),
+            queries=(
+                Query(per_second("helamem_recall_seconds_count", by="job", more=_TOTAL), "{{job}}"),
+                Query(per_second("helamem_recall_events_lost_total", by="job"), "{{job}}, event lost"),
+            ),
         ),
         Panel(
             title="Mean time, by stage",

@@ -53,6 +53,7 @@ from helamem.streams.log.port import Log
 from helamem.streams.metrics.recalling import RecallMeter
 from helamem.streams.metrics.registry import Metrics
 from helamem.streams.pump import Progress
+from helamem.streams.recall_trail import RecallAudit, RecallTrail
 from helamem.streams.tracing.untraced import UNTRACED, Untraced
 
 SOURCE = "helamem/embedded"
@@ -87,7 +88,7 @@ class Recalled(Struct, frozen=True, kw_only=True):
     as_of_ms: int
     hits: tuple[Hit, ...]
     recorded: bool
-    """Whether the `memory.recalled` event is in the log."""
+    """Whether the `memory.recalled` event is in the log, or where answers do not wait for that on its way there."""
     context: Context | None = None
     """The hits as a block for a prompt, where that was asked for."""
 
@@ -109,6 +110,7 @@ class Memory:
         clock: Milliseconds since 1970.
         new_id: Makes ids of recalls and of messages that have none.
         reranker: Puts the best memories of a recall in order, or None.
+        recall_audit: Whether answers to recalls wait until their events are in the log.
 
     Attributes:
         forgetting: What hides memories and brings them back.
@@ -121,6 +123,7 @@ class Memory:
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
         *,
         reranker: Reranker | None = None,
+        recall_audit: RecallAudit = "strict",
     ) -> None:
         self.instance: Backing = instance
         self._clock = clock
@@ -134,6 +137,7 @@ class Memory:
             reranker=reranker,
         )
         self._appending = Appending(instance.log, instance.store, sole_writer=instance.sole_writer)
+        self._recalls = RecallTrail(instance.log, recall_audit, instance.metrics)
         self._measured = nullcontext if meter is None else meter.recall
         self._timed = nullcontext if meter is None else meter.timed
         self.forgetting = Forgetting(
@@ -284,7 +288,7 @@ class Memory:
             encoded = record_of(event)  # also where it is not recorded: what cannot be recorded is refused
             if record:
                 with self._timed("record"):
-                    await self.instance.log.append([encoded])
+                    record = await self._recalls.take(encoded)
         return Recalled(
             recall_id=event.id,
             space=space,
@@ -315,7 +319,9 @@ class Memory:
             NotFound: There is no such recall in the log.
             BadInput: It did not return these memories.
             Conflict: The key was used to say of this recall that others were useful.
+            RetryLater: The log is away.
         """
+        await self._recalls.settle()
         recalled, reinforced = await self._find_recall(recall_id, space)
         assert isinstance(recalled.data, MemoryRecalled)
         returned = {result.id for result in recalled.data.results if result.kind == "memory"}
@@ -445,6 +451,7 @@ class Memory:
 
     async def close(self) -> None:
         """Release log and store."""
+        await self._recalls.close()
         await self.instance.close()
 
     async def __aenter__(self) -> Self:
@@ -535,6 +542,7 @@ class AsyncMemory(Memory):
         clock: Milliseconds since 1970.
         new_id: Makes ids of recalls and of messages that have none.
         reranker: Puts the best memories of a recall in order, or None.
+        recall_audit: Whether answers to recalls wait until their events are in the log.
     """
 
     instance: Instance
@@ -546,8 +554,9 @@ class AsyncMemory(Memory):
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
         *,
         reranker: Reranker | None = None,
+        recall_audit: RecallAudit = "strict",
     ) -> None:
-        super().__init__(instance, clock, new_id, reranker=reranker)
+        super().__init__(instance, clock, new_id, reranker=reranker, recall_audit=recall_audit)
 
     @classmethod
     async def open(
@@ -561,10 +570,12 @@ class AsyncMemory(Memory):
         metrics: Metrics | None = None,
         tracing: Untraced = UNTRACED,
         reranker: Reranker | None = None,
+        recall_audit: RecallAudit = "strict",
     ) -> Self:
         """Open a home, or make it; see `Instance.open` for arguments and errors.
 
-        A `reranker`, such as `OnnxReranker(folder)`, puts the best memories of each recall in order.
+        A `reranker`, such as `OnnxReranker(folder)`, puts the best memories of each recall in order. With
+        `recall_audit` relaxed, answers to recalls do not wait until their events are in the log.
         """
         return cls(
             await Instance.open(
@@ -577,6 +588,7 @@ class AsyncMemory(Memory):
                 tracing=tracing,
             ),
             reranker=reranker,
+            recall_audit=recall_audit,
         )
 
     async def process(self, on_progress: Callable[[Progress], None] | None = None) -> HubsWait | None:

@@ -118,6 +118,10 @@ class Config(BaseSettings):
     keys: Path | None = Field(
         None, description="Directory of the keys that seal words, the same one for all processes; see docs/erasure.md."
     )
+    recall_audit: Literal["strict", "relaxed"] = Field(
+        "strict",
+        description="strict: recalls are in the log before they are answered. relaxed: answers do not wait for that.",
+    )
     gateway_keys: Path | None = Field(
         None,
         description="File of the API keys of all gateways of a fleet, made by helamem keys add --file; "

@@ -212,7 +212,9 @@ async def _serve_fleet(
         async def memory() -> AsyncIterator[Memory]:
             with tracing("kafka", config.traces) as traced:
                 async with fleet_backing(config, metrics=counted, tracing=traced) as backing:
-                    yield Memory(backing, reranker=reranker)
+                    memory = Memory(backing, reranker=reranker, recall_audit=config.recall_audit)
+                    async with memory:
+                        yield memory
 
         behind = FleetBehind(config, memory, generation=generation, set_ready=note, on_retry=waiting.note)
         async with behind.running():

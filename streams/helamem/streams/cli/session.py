@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # they import the engine and the embedder
     from helamem.streams.distilling import ModelSettings
     from helamem.streams.metrics import Metrics
     from helamem.streams.pump import Progress
+    from helamem.streams.recall_trail import RecallAudit
 
 PATIENCE_S = 3.0
 """How long a command goes on trying while the store or the disk refuses, before it gives up."""
@@ -203,7 +204,11 @@ async def opened(
             stack.push_async_callback(instance.close)
             # Only now: where another process serves the home, it is that one's reranker that is asked.
             reranker = configured_reranker() if recalls else None
-            yield Session(AsyncMemory(instance, reranker=reranker), patience)
+            config = configured("HELAMEM_RECALL_AUDIT") if recalls else None
+            audit: RecallAudit = "strict" if config is None else config.recall_audit
+            memory = AsyncMemory(instance, reranker=reranker, recall_audit=audit)
+            stack.push_async_callback(memory.close)
+            yield Session(memory, patience)
 
 
 @asynccontextmanager

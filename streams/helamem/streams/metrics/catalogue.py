@@ -184,6 +184,15 @@ RECALL_SECONDS = Metric(
     "Measured where recalls are answered.",
     action="The stage that grew is where to look; search after much ingest: the store wants optimising.",
 )
+RECALL_EVENTS_LOST = Metric(
+    name="helamem_recall_events_lost_total",
+    kind="counter",
+    unit="events",
+    meaning="Recalls that were answered and whose events did not come into the log, as HELAMEM_RECALL_AUDIT=relaxed "
+    "allows: no audit knows of them, and no links learn.",
+    action="The log was away for half a minute, or takes too little; see helamem_log_errors_total. Audits that need "
+    "every recall need HELAMEM_RECALL_AUDIT=strict.",
+)
 RECALLS = Metric(
     name="helamem_recalls_total",
     kind="counter",
@@ -669,6 +678,7 @@ OURS: tuple[Metric, ...] = (
     STAGE_SECONDS,
     FRESHNESS,
     RECALL_SECONDS,
+    RECALL_EVENTS_LOST,
     RECALLS,
     RECALL_RESULTS,
     RECALLS_CHANGED,
