@@ -9,10 +9,9 @@ STAMP := $(VENV)/.installed
 demo: install # on a terminal it ends by serving a console until Ctrl-C; not with: make demo DEMO=--no-serve
 	$(BIN)/helamem demo $(DEMO)
 
-test: lint # two at a time, then one by one what starts brokers
+test: lint # two at a time, but one by one what starts brokers
 	$(BIN)/pytest -m "not slow" -n 2
-	$(BIN)/pytest -m "slow and not brokers" -n 2
-	$(BIN)/pytest -m "slow and brokers"
+	$(BIN)/pytest -m slow -n 2 --dist loadgroup
 
 test-fire: install # workers, brokers and stores are killed at random for minutes; HELAMEM_FIRE_SEED repeats a run
 	HELAMEM_FIRE=long $(BIN)/pytest tests/fire -s

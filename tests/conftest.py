@@ -69,10 +69,11 @@ def logging_as_before() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that the inner loop leaves out, and those that have the machine for themselves."""
+    """Mark the tests that the inner loop leaves out, and those that one process runs, whoever else runs beside it."""
     here = Path(__file__).parent
     for item in items:
         if item.path.relative_to(here).as_posix().startswith(_BROAD):
             item.add_marker(pytest.mark.broad)
         if _BROKERS & {*getattr(item, "fixturenames", ())}:
             item.add_marker(pytest.mark.brokers)
+            item.add_marker(pytest.mark.xdist_group("brokers"))
