@@ -29,7 +29,7 @@ class Faults(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.planned: deque[Fault] = deque()
         self.asked: list[tuple[str, str, str | None]] = []
-        self.gateway = httpx.Client(base_url=gateway)
+        self.gateway = httpx.Client(base_url=gateway, timeout=60)
         self.url = f"http://127.0.0.1:{self.server_port}"
 
 

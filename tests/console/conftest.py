@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from fakes.directories import directory
 from fakes.machine import SETTINGS
@@ -35,6 +35,7 @@ EXPECTED = re.compile(r"status of (?:401|403) |status of 503 .*/(?:events|ready|
 """What may be refused: whoever lacks a key is told so, and who looks waits while somebody is erased."""
 PATIENCE_MS = 20_000
 """How long anything may take on a machine that is shared: no test waits as long as this."""
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @contextmanager
@@ -72,7 +73,9 @@ def address() -> Iterator[str]:
                 for number, text in enumerate(HOSTILE)
             ]
             answer = httpx.post(
-                f"{address}/v1/spaces/acme/hostile/messages/batch?wait=searchable", json={"messages": messages}
+                f"{address}/v1/spaces/acme/hostile/messages/batch?wait=searchable",
+                json={"messages": messages},
+                timeout=60,
             )
             assert answer.json()["searchable"]
             yield address
@@ -83,7 +86,9 @@ def keyed() -> Iterator[tuple[str, str]]:
     """Another gateway, which asks for keys, and one that may append and recall in acme and nothing else."""
     message = {"conversation": "monday", "speaker": "Mira", "text": "We have moved from Lisbon to Bergen."}
     with directory() as folder, serving(folder / "home") as address:
-        httpx.post(f"{address}/v1/spaces/acme/mira/messages?wait=searchable", json=message).raise_for_status()
+        httpx.post(
+            f"{address}/v1/spaces/acme/mira/messages?wait=searchable", json=message, timeout=60
+        ).raise_for_status()
         _, key = Keys(folder / "home").add(
             tenant="acme", spaces=("*",), rights=("append", "recall"), note="", per_s=None, clock=wall_clock_ms
         )

@@ -47,7 +47,7 @@ def test_an_open_page_stops_showing_what_was_erased(visit: Visit, quick: str) ->
 
     Its stream of events has told nothing yet when the erasure ends it, so it cannot go on behind what it was told.
     """
-    with httpx.Client(base_url=f"{quick}/v1/spaces/acme/mira") as client:
+    with httpx.Client(base_url=f"{quick}/v1/spaces/acme/mira", timeout=60) as client:
         ids, fact = lived(client)
         feed = visit("#/throughput/acme/mira", quick)
         expect(feed.get_by_role("status").filter(has_text="Live")).to_have_count(1)

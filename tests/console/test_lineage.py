@@ -24,12 +24,12 @@ def walk(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def test_a_person_finds_a_fact_and_sees_its_lineage(visit: Visit, address: str) -> None:
     """From the fact to its hub, the recalls with what each gave, the memories and the messages, each at its place."""
     page = visit("#/explore/demo/otto")
-    page.locator(".fact-text", has_text="truing stand").click()
+    page.locator(".fact-text", has_text="truing stand").first.click()
     expect(page.locator(".detail .words")).to_contain_text("truing stand")
     page.get_by_role("link", name="Where it came from").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Where this fact came from")
     fact = page.url.rpartition("/")[2]
-    why = httpx.get(f"{address}{OTTO}/why/{fact}").json()
+    why = httpx.get(f"{address}{OTTO}/why/{fact}", timeout=60).json()
     assert why["problems"] == []
     nodes = list(walk(why["lineage"]))
     for kind in ("fact", "hub", "recalled", "reinforced", "memory", "message"):
@@ -54,7 +54,7 @@ def test_a_person_finds_a_fact_and_sees_its_lineage(visit: Visit, address: str) 
 
 def test_a_link_says_which_recalls_made_it(visit: Visit) -> None:
     page = visit("#/explore/demo/otto")
-    page.locator(".fact-text", has_text="truing stand").click()
+    page.locator(".fact-text", has_text="truing stand").first.click()
     page.locator(".detail .links .as-text").first.click()
     page.locator(".detail").get_by_text("why", exact=True).first.click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Where this link came from")
@@ -82,7 +82,9 @@ def test_events_and_rates_come_as_they_happen(visit: Visit, address: str) -> Non
     """What is appended while somebody looks is told with its place, and counted."""
     page = visit("#/throughput/demo/ada")
     expect(page.get_by_role("status").filter(has_text="Live")).to_have_count(1)
-    httpx.post(f"{address}/v1/spaces/demo/ada/recall", json={"query": "Where does Mira live now?"}).raise_for_status()
+    httpx.post(
+        f"{address}/v1/spaces/demo/ada/recall", json={"query": "Where does Mira live now?"}, timeout=60
+    ).raise_for_status()
     event = page.locator(".events li").first
     expect(event).to_contain_text("memory.recalled")
     expect(event).to_contain_text("Where does Mira live now?")

@@ -18,7 +18,7 @@ QUESTION = "What made the overhauled hubs grind?"
 
 def end(address: str) -> str:
     """Return where the log ends, in the partitions of the demo's space: a recall that is recorded moves it."""
-    resume: str = httpx.get(f"{address}/v1/spaces/demo/otto/history").json()["resume"]
+    resume: str = httpx.get(f"{address}/v1/spaces/demo/otto/history", timeout=60).json()["resume"]
     return resume
 
 

@@ -49,7 +49,7 @@ def test_on_a_terminal_it_ends_by_serving_what_it_made(tmp_path: Path) -> None:
         assert said[1] == (b"Console" if pages() else b"console"), seen
         address = said[2].decode()
         assert not address.endswith(f":{PORT}")
-        with httpx.Client(base_url=address) as client:
+        with httpx.Client(base_url=address, timeout=60) as client:
             assert [one["space"] for one in client.get("/v1/spaces").json()["spaces"]] == ["demo/ada", "demo/otto"]
             assert client.get("/").is_success == bool(pages())
             history = client.get("/v1/spaces/demo/ada/history").json()["changes"]

@@ -46,7 +46,7 @@ class Serving:
     def ready(self) -> Serving:
         """Wait until broker and store have answered."""
         deadline = time.monotonic() + READY_S
-        while httpx.get(f"{self.address}/ready").status_code != httpx.codes.OK:
+        while httpx.get(f"{self.address}/ready", timeout=60).status_code != httpx.codes.OK:
             assert time.monotonic() < deadline, self.process.poll()
             time.sleep(0.05)
         return self
@@ -81,7 +81,7 @@ def test_two_gateways_are_one(fleet: Fleet, tmp_path: Path, monkeypatch: pytest.
     key = run("keys", "add", "--file", file, "--tenant", "acme", "--rights", "append,recall,audit,erase,admin").json
     monkeypatch.setenv("HELAMEM_GATEWAY_KEYS", str(file))
     with serving(2) as (one, other):
-        assert httpx.get(f"{one.address}/v1/spaces").status_code == 401
+        assert httpx.get(f"{one.address}/v1/spaces", timeout=60).status_code == 401
         headers = {"Authorization": f"Bearer {key['key']}"}
         with (
             httpx.Client(base_url=one.address, headers=headers, timeout=30) as here,

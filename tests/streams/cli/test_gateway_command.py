@@ -48,7 +48,7 @@ COUNTED = {"encoded", "duplicates", "conflicts", "dead_letters"}
 
 def test_up_is_all_that_is_needed(home: Path) -> None:
     """It makes a home, answers, processes, and ends in good order at a signal; nothing appended is lost."""
-    with serving("up", home) as (process, said, address), httpx.Client(base_url=address) as client:
+    with serving("up", home) as (process, said, address), httpx.Client(base_url=address, timeout=60) as client:
         assert "anybody on this machine may ask" in said
         assert client.get("/live").text == "live\n"
         assert client.get("/ready").status_code == 200
@@ -67,7 +67,7 @@ def test_up_is_all_that_is_needed(home: Path) -> None:
 def test_gateway_answers_and_processes_nothing(home: Path, chat: Path) -> None:
     """What it takes in waits for somebody who does."""
     run("ingest", chat, "--home", home)
-    with serving("gateway", home) as (process, _, address), httpx.Client(base_url=address) as client:
+    with serving("gateway", home) as (process, _, address), httpx.Client(base_url=address, timeout=60) as client:
         assert client.get("/v1/spaces").json()["spaces"] == [
             {"space": "acme/mira", "memories": 4},
             {"space": "acme/tom", "memories": 2},
@@ -99,8 +99,8 @@ def test_with_keys_it_answers_everywhere(home: Path) -> None:
         assert "there are no keys" not in said
         here = address.replace("0.0.0.0", "127.0.0.1")  # noqa: S104 - where to reach it
         key = run("keys", "add", "--tenant", "acme", "--home", home).json["key"]
-        assert httpx.get(f"{here}/v1/spaces").status_code == 401
-        assert httpx.get(f"{here}/v1/spaces", headers={"Authorization": f"Bearer {key}"}).status_code == 200
+        assert httpx.get(f"{here}/v1/spaces", timeout=60).status_code == 401
+        assert httpx.get(f"{here}/v1/spaces", headers={"Authorization": f"Bearer {key}"}, timeout=60).status_code == 200
 
 
 def test_a_port_that_is_taken_is_told(call: Callable[..., Ran], home: Path) -> None:
@@ -141,7 +141,7 @@ def test_keys_of_no_home_are_not_listed(call: Callable[..., Ran]) -> None:
 @pytest.mark.slow
 def test_events_come_while_it_runs(home: Path) -> None:
     """Over a real connection, one that is open when the gateway is stopped does not hold it up."""
-    with serving("up", home) as (process, _, address), httpx.Client(base_url=address) as client:
+    with serving("up", home) as (process, _, address), httpx.Client(base_url=address, timeout=60) as client:
         with client.stream("GET", f"{SPACE}/events") as events:
             lines = events.iter_lines()
             assert next(lines) == ": helamem"

@@ -164,7 +164,7 @@ def test_what_no_client_sends_harms_nobody(address: str, name: str) -> None:
             pass
     statuses = re.findall(rb"^HTTP/1\.1 (\d)\d\d", answer, re.MULTILINE)
     assert set(statuses) <= {b"2", b"4"}, answer
-    assert httpx.get(f"{address}/v1/spaces").status_code == 200
+    assert httpx.get(f"{address}/v1/spaces", timeout=60).status_code == 200
 
 
 def test_the_document_needs_no_memory() -> None:
