@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,26 @@ def test_a_second_writer_is_told_who_is_first(path: Path) -> None:
     assert refusal.value.holder.pid == process.pid
     with Home.open(path):
         pass
+
+
+def test_a_brief_writer_is_waited_for(path: Path) -> None:
+    """Such as an archiver, which puts its checkpoints into the log now and then."""
+    with Home.open(path):
+        pass
+    held, free = threading.Event(), threading.Event()
+
+    def write_briefly() -> None:
+        with Home.open(path, brief=True):
+            held.set()
+            free.wait(60)
+
+    writer = threading.Thread(target=write_briefly)
+    writer.start()
+    held.wait()
+    threading.Timer(0.3, free.set).start()
+    with Home.open(path):
+        assert free.is_set()
+    writer.join()
 
 
 def test_the_same_process_is_a_second_writer_too(path: Path) -> None:

@@ -74,14 +74,14 @@ def wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def lock_home(path: Path, clock: Callable[[], int]) -> WriterLock:
-    """Keep every writer out of a home, or of what is left of one.
+def lock_home(path: Path, clock: Callable[[], int], *, brief: bool = False) -> WriterLock:
+    """Keep every writer out of a home, or of what is left of one; whoever comes during a brief lock waits for its end.
 
     Raises:
         BadInput: There is no such directory, or it cannot be written.
         ConfigurationError: Another process writes it (`InUseError`).
     """
-    return WriterLock.take(path / LOCK, f"the home {path}", clock)
+    return WriterLock.take(path / LOCK, f"the home {path}", clock, brief=brief)
 
 
 class Home:
@@ -96,13 +96,16 @@ class Home:
         self._description = description
 
     @classmethod
-    def open(cls, path: Path, *, create: bool = True, clock: Callable[[], int] = wall_clock_ms) -> Self:
+    def open(
+        cls, path: Path, *, create: bool = True, clock: Callable[[], int] = wall_clock_ms, brief: bool = False
+    ) -> Self:
         """Open a home for writing and keep every other writer out until it is closed.
 
         Args:
             path: The directory.
             create: Make a new home where there is none: at a path that does not exist or is empty.
             clock: Returns milliseconds since 1970.
+            brief: It will be open for a moment only, and who comes meanwhile waits.
 
         Raises:
             BadInput: There is no home, or the directory holds something else, or it cannot be written.
@@ -112,7 +115,7 @@ class Home:
         try:
             if not _is_home(path, create=create):
                 _make_directory(path)
-            lock = lock_home(path, clock)
+            lock = lock_home(path, clock, brief=brief)
             try:
                 # Looked at again under the lock: another process may have made it meanwhile.
                 if not _is_home(path, create=create):

@@ -280,9 +280,9 @@ def test_following_beside_a_running_instance(call: Call, home: Path, archived: d
             time.sleep(0.05)
     finally:
         for process in (archiver, runner):
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-    out, err = archiver.communicate(timeout=30)
+            process.send_signal(signal.SIGTERM)
+        runner.wait(timeout=60)
+        out, err = archiver.communicate(timeout=60)
     assert archiver.returncode == 0, err
     assert json.loads(out)["records"] > 0
     call("archive", "--to", "archive", "--key", "key.pem", "--home", home)

@@ -111,10 +111,10 @@ class _InKafka:
 
 @asynccontextmanager
 async def _home_log(path: Path) -> AsyncIterator[Log]:
-    """Open the log of a home for writing."""
+    """Open the log of a home for a moment of writing."""
     from helamem.streams.home import Home, wall_clock_ms  # noqa: PLC0415 - only where a home is archived
     from helamem.streams.log.sqlite import SqliteLog  # noqa: PLC0415 - likewise
 
-    with Home.open(path, create=False) as home:
+    with Home.open(path, create=False, brief=True) as home:
         async with await SqliteLog.open(home.log_path, TOPICS, wall_clock_ms) as log:
             yield log

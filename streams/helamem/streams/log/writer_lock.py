@@ -7,6 +7,7 @@ import fcntl
 import os
 import shlex
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,12 @@ from msgspec import Struct
 from helamem.schemas.errors import BadInput, ConfigurationError
 from helamem.schemas.times import format_ms
 
+_PATIENCE_S = 10.0
+"""How long a brief holder is waited for."""
+_UNSAID_S = 0.2
+"""How long one that has not yet said who it is."""
+_LOOK_AGAIN_S = 0.02
+
 
 class Holder(Struct, frozen=True, kw_only=True):
     """Who holds a lock."""
@@ -24,6 +31,8 @@ class Holder(Struct, frozen=True, kw_only=True):
     command: str
     since_ms: int
     """When it took the lock, milliseconds since 1970."""
+    brief: bool = False
+    """It writes a few records and is gone: whoever comes meanwhile waits for it."""
 
 
 class InUseError(ConfigurationError):
@@ -57,14 +66,15 @@ class WriterLock:
         self._descriptor: int | None = descriptor
 
     @classmethod
-    def take(cls, path: Path, guarded: str, clock: Callable[[], int]) -> WriterLock:
-        """Take the lock at once or not at all.
+    def take(cls, path: Path, guarded: str, clock: Callable[[], int], *, brief: bool = False) -> WriterLock:
+        """Take the lock at once, or as soon as a brief holder has let go of it, or not at all.
 
         Args:
             path: The lock's own file. It stays behind. Where it goes with its directory, one that was taken meanwhile
                 is no lock, and is taken again.
             guarded: What the lock is for, in words and with its path.
             clock: Returns milliseconds since 1970.
+            brief: It will be held for a moment only.
 
         Raises:
             InUseError: Another process holds it; the error names that process.
@@ -76,12 +86,14 @@ class WriterLock:
             raise BadInput(
                 f"{guarded} cannot be locked for writing: {error.strerror}: {path}; check the path and its permissions"
             ) from None
+        began = time.monotonic()
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = _read_holder(descriptor)
-            os.close(descriptor)
-            raise InUseError(guarded, holder) from None
+            while not _locked(descriptor):
+                holder = _read_holder(descriptor)
+                if time.monotonic() - began >= _patience_s(holder):
+                    os.close(descriptor)
+                    raise InUseError(guarded, holder)
+                time.sleep(_LOOK_AGAIN_S)
         except OSError as error:
             os.close(descriptor)
             raise BadInput(
@@ -89,8 +101,8 @@ class WriterLock:
             ) from None
         if not _is_at(path, descriptor):
             os.close(descriptor)
-            return cls.take(path, guarded, clock)
-        _write_holder(descriptor, clock())
+            return cls.take(path, guarded, clock, brief=brief)
+        _write_holder(descriptor, clock(), brief=brief)
         return cls(descriptor)
 
     @property
@@ -106,6 +118,21 @@ class WriterLock:
             self._descriptor = None
 
 
+def _patience_s(holder: Holder | None) -> float:
+    if holder is None:
+        return _UNSAID_S
+    return _PATIENCE_S if holder.brief else 0.0
+
+
+def _locked(descriptor: int) -> bool:
+    """Take the lock if it is free, and return whether it was."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def _is_at(path: Path, descriptor: int) -> bool:
     """Return whether an open file is the one that stands at a path now."""
     try:
@@ -114,9 +141,9 @@ def _is_at(path: Path, descriptor: int) -> bool:
         return False
 
 
-def _write_holder(descriptor: int, now_ms: int) -> None:
+def _write_holder(descriptor: int, now_ms: int, *, brief: bool) -> None:
     command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200]
-    note = msgspec.json.encode(Holder(pid=os.getpid(), command=command, since_ms=now_ms))
+    note = msgspec.json.encode(Holder(pid=os.getpid(), command=command, since_ms=now_ms, brief=brief))
     # The lock is what protects; the note is a courtesy, and a full disk shall not keep anyone from opening.
     with contextlib.suppress(OSError):
         os.ftruncate(descriptor, 0)
