@@ -25,7 +25,7 @@ class Told:
     """The demo's history, and where its slider stands at a time of what it tells."""
 
     def __init__(self, address: str) -> None:
-        answer = httpx.get(f"{address}{OTTO}/history").json()
+        answer = httpx.get(f"{address}{OTTO}/history", timeout=60).json()
         assert answer["next"] is None
         self.changes: list[dict[str, Any]] = answer["changes"]
         self.half_life_ms: int = answer["half_life_s"] * 1000
@@ -86,7 +86,7 @@ def test_a_person_moves_the_time_and_watches_an_edge_grow(visit: Visit, address:
     """Its weight is the server's as it has faded by then, and it is drawn the thicker the larger that is."""
     told = Told(address)
     pair = told.grown()
-    memory = httpx.get(f"{address}{OTTO}/memories/{pair[1]}").json()
+    memory = httpx.get(f"{address}{OTTO}/memories/{pair[1]}", timeout=60).json()
     text = memory["text"][:60]
     times = told.strengthened(pair)
     page, slider, counts = opened(visit(f"#/explore/demo/otto/{pair[0]}"))
@@ -104,9 +104,9 @@ def test_a_person_moves_the_time_and_watches_an_edge_grow(visit: Visit, address:
     assert [thick for _, thick in sorted(seen)] == sorted(thick for _, thick in seen)
     assert seen[-1][1] > seen[0][1] > 0
     slider.fill(str(STEPS))
-    expect(counts).to_contain_text("5 facts")
+    expect(counts).to_contain_text("9 facts")
     neighbours = httpx.get(
-        f"{address}{OTTO}/memories/{pair[0]}/neighbours", params={"as_of": format_ms(told.end_ms)}
+        f"{address}{OTTO}/memories/{pair[0]}/neighbours", params={"as_of": format_ms(told.end_ms)}, timeout=60
     ).json()["neighbours"]
     weight = next(one["weight"] for one in neighbours if one["memory_id"] == pair[1])
     assert shown(page, text) == pytest.approx(weight, abs=0.0006)
@@ -115,7 +115,7 @@ def test_a_person_moves_the_time_and_watches_an_edge_grow(visit: Visit, address:
 def test_facts_come_when_they_were_distilled_and_time_plays(visit: Visit, address: str) -> None:
     """Before the first there is none; playing goes forward and can be paused; what is searched is as of the moment."""
     page, slider, counts = opened(visit("#/explore/demo/otto"))
-    expect(page.locator(".known .fact")).to_have_count(5)
+    expect(page.locator(".known .fact")).to_have_count(9)
     slider.fill("300")
     expect(page.locator(".known .fact")).to_have_count(0)
     page.get_by_label("Search", exact=True).fill("hubs")
@@ -137,18 +137,18 @@ def test_what_is_said_now_is_there_a_moment_later(visit: Visit, address: str) ->
     """The page follows the space, and stays at the end of its time where it stood there."""
     messages = f"{address}/v1/spaces/acme/live/messages?wait=searchable"
     said = {"conversation": "monday", "speaker": "Mira", "text": "The piano arrived."}
-    httpx.post(messages, json=said).raise_for_status()
+    httpx.post(messages, json=said, timeout=60).raise_for_status()
     page, _, counts = opened(visit("#/explore/acme/live"))
     expect(counts).to_contain_text("1 memory")
     expect(page.locator(".live")).to_have_text("Live")
-    httpx.post(messages, json={**said, "text": "It is out of tune."}).raise_for_status()
+    httpx.post(messages, json={**said, "text": "It is out of tune."}, timeout=60).raise_for_status()
     expect(counts).to_contain_text("2 memories")
     expect(page.locator(".graph canvas").first).to_be_visible()
 
 
 def test_what_is_too_much_to_draw_is_said(visit: Visit, address: str) -> None:
     """The oldest memories that nothing links stay out of the picture and in the table."""
-    told = httpx.get(f"{address}{OTTO}/history").json()
+    told = httpx.get(f"{address}{OTTO}/history", timeout=60).json()
     first = next(one for one in told["changes"] if one["kind"] == "memory")
     many = [{**first, "memory_id": str(uuid.UUID(int=number)), "previous": None} for number in range(6000)]
     page = visit()
@@ -158,4 +158,4 @@ def test_what_is_too_much_to_draw_is_said(visit: Visit, address: str) -> None:
     page.goto(f"{address}/#/explore/demo/otto")
     expect(page.locator(".legend")).to_contain_text("199 older memories not drawn; the table has all")
     page.get_by_role("button", name="Table").click()
-    expect(page.locator(".table-head [role=status]")).to_contain_text(f"of {6000 + 199 + 5}")
+    expect(page.locator(".table-head [role=status]")).to_contain_text(f"of {6000 + 199 + 9}")

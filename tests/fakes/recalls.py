@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec import UNSET
+
 from fakes.edge_rows import FakeStore
 from helamem.processors.coactivation.processor import CoActivation
 from helamem.processors.port import Batch, Delivery, Effects
@@ -47,9 +49,13 @@ def recalled(
     return event(event_id, data, time_ms, space)
 
 
-def reinforced(event_id: str, memories: Sequence[int], time_ms: int, space: str = "t/a") -> Event:
-    """Return what an agent says that it used."""
-    data = MemoryReinforced(recall_id="r", memory_ids=tuple(map(memory, memories)))
+def reinforced(
+    event_id: str, memories: Sequence[int], time_ms: int, space: str = "t/a", *, cue: int | None = None
+) -> Event:
+    """Return what an agent says that it used, and what the question found first."""
+    data = MemoryReinforced(
+        recall_id="r", memory_ids=tuple(map(memory, memories)), cue=UNSET if cue is None else memory(cue)
+    )
     return event(event_id, data, time_ms, space)
 
 

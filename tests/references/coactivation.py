@@ -33,7 +33,7 @@ class Reference:
                     self.applied[partition] = max(offset, self.applied.get(partition, 0))
                 self._touch(event, [one.id for one in data.results if one.kind == "memory"], hebbian.eta_recalled)
             elif isinstance(data, MemoryReinforced):
-                self._touch(event, list(data.memory_ids), hebbian.eta_reinforced)
+                self._touch(event, [*data.memory_ids, *([data.cue] if data.cue else [])], hebbian.eta_reinforced)
 
     def _touch(self, event: Event, named: list[str], eta: float) -> None:
         hebbian, memories = self.settings.hebbian, list(dict.fromkeys(named))

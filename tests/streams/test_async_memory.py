@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec import UNSET
 
 from fakes.directories import directory
 from fakes.machine import SETTINGS
@@ -163,6 +164,25 @@ async def test_only_what_a_recall_returned_can_be_reinforced(memory: AsyncMemory
     assert rows == set(ids)
     assert memory.instance.counts["reinforced"] == 2
     assert memory.instance.counts["dead-lettered"] == 1, "the junk among the recalls was no obstacle"
+
+
+async def test_what_was_found_first_is_tied_to_what_was_of_use(memory: AsyncMemory) -> None:
+    """One memory of use is enough to learn the way to it, unless it came first anyway."""
+    await memory.append([said(n) for n in range(4)])
+    await memory.process()
+    first, second, third = await recalled_ids(memory, "tent lake 1")
+    answer = await memory.recall(SPACE, "tent lake 1", k=3, m=0, facts=0)
+    await memory.reinforce(answer.recall_id, [third])
+    await memory.reinforce(answer.recall_id, [first])
+    await memory.reinforce(answer.recall_id, [first, second])
+    told = [data for data in await events(memory) if isinstance(data, MemoryReinforced)]
+    assert [data.cue for data in told] == [first, UNSET, UNSET]
+    assert [data.together for data in told] == [(third, first), (first,), (first, second)]
+
+
+async def recalled_ids(memory: AsyncMemory, query: str) -> list[str]:
+    """Return what a question finds, best first, leaving no trace."""
+    return [hit.result.id for hit in (await memory.recall(SPACE, query, k=3, m=0, facts=0, record=False)).hits]
 
 
 async def test_forget_dry_run_then_forget_then_restore(memory: AsyncMemory) -> None:

@@ -139,6 +139,14 @@ class MemoryReinforced(EventData, frozen=True, kw_only=True):
     recall_id: Name
     """Id of the `memory.recalled` event."""
     memory_ids: Annotated[tuple[Uuid, ...], Meta(min_length=1, max_length=1000)]
+    """What was of use."""
+    cue: Uuid | UnsetType = UNSET
+    """What the question found first, where that is none of them: the way to them from there."""
+
+    @property
+    def together(self) -> tuple[str, ...]:
+        """All memories that gain links to each other."""
+        return self.memory_ids if self.cue is UNSET else (*self.memory_ids, self.cue)
 
 
 class ClusterMember(Struct, frozen=True, kw_only=True, gc=False):

@@ -94,7 +94,7 @@ EXAMPLES: tuple[Event, ...] = (
     _event(
         "reinforced",
         "helamem/gateway",
-        MemoryReinforced(recall_id=derived_id("example", "recalled"), memory_ids=(_DOG, _WALK)),
+        MemoryReinforced(recall_id=derived_id("example", "recalled"), memory_ids=(_WALK,), cue=_DOG),
     ),
     _event(
         "hub",

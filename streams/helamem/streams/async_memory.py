@@ -13,6 +13,7 @@ from typing import Literal, Self
 import msgspec
 from msgspec import UNSET, Struct
 
+from helamem.processors.coactivation.reinforcing import reinforcement
 from helamem.processors.consolidation.distiller import Distiller, HubsWait
 from helamem.processors.digest import Digest, digest
 from helamem.processors.embedder.port import Embedder
@@ -327,7 +328,7 @@ class Memory:
         returned = {result.id for result in recalled.data.results if result.kind == "memory"}
         if foreign := [id_ for id_ in memory_ids if id_ not in returned]:
             raise BadInput(f"the recall {recall_id} did not return the memory {foreign[0]}; name memories that it did")
-        data = MemoryReinforced(recall_id=recall_id, memory_ids=tuple(memory_ids))
+        data = reinforcement(recall_id, recalled.data, memory_ids)
         id_ = derived_id("reinforced", recalled.space, recall_id, idempotency_key) if idempotency_key else None
         if id_ in reinforced:
             if set(reinforced[id_].memory_ids) != set(memory_ids):

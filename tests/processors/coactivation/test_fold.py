@@ -58,7 +58,8 @@ def written(drafts: Sequence[Draft]) -> list[Event]:
         elif isinstance(what, list):
             positions = {"helamem.conversations.g1/0": (number * 7) % 13, "elsewhere/0": 5}
             one = recalled(f"e{number}", what, at, space, applied=positions)
-            log.append(one if kind == "recalled" else reinforced(f"e{number}", what, at, space))
+            cue = None if number % 2 else number % 12
+            log.append(one if kind == "recalled" else reinforced(f"e{number}", what, at, space, cue=cue))
     return log
 
 

@@ -62,6 +62,14 @@ async def test_a_single_memory_has_no_partner(driver: Driver) -> None:
     assert driver.store.reads == 0
 
 
+async def test_what_the_question_found_first_leads_to_what_was_of_use(driver: Driver) -> None:
+    """The cue gains a link like any other of the event, also to a single memory."""
+    await driver.fold([reinforced("f", [2], NOW, cue=1), reinforced("g", [3, 4], NOW, cue=1)])
+    assert edges(driver, 1) == [edge(number, units(0.1)) for number in (2, 3, 4)]
+    assert edges(driver, 2) == [edge(1, units(0.1))]
+    assert edges(driver, 3) == [edge(4, units(0.1)), edge(1, units(0.1))]
+
+
 async def test_spaces_are_apart(driver: Driver) -> None:
     """The same memory id in two spaces has two rows."""
     await driver.fold([recalled("e", [1, 2], NOW), recalled("f", [1, 3], NOW, "t/b")])

@@ -103,18 +103,23 @@ async def test_every_edge_of_the_demo_is_the_sum_of_what_recalls_gave(demo_home:
                     assert sum(one["contribution_units"] for one in edge["children"]) == weight
 
 
+def strongest(pair: dict[str, Any]) -> dict[str, Any]:
+    """Return the edge as it stands where it is strongest: a list that is full may have pushed it out for a while."""
+    return max((one for one in below(pair, "edge") if one["in_lists_of"]), key=lambda one: one["weight"])
+
+
 def test_an_edge_is_named_by_its_two_memories(call: Call, demo_home: Path) -> None:
     """Its weight is that of `helamem edges`, and it fades by the same rule; the order of the ids does not matter."""
     for edge in call("edges", "--home", demo_home, "--limit", 5).json["edges"]:
         pair = call("why", *edge["memory_ids"], "--home", demo_home).json["why"]
-        found = next(below(pair, "edge"))
+        found = strongest(pair)
         assert found["weight"] == edge["weight"]
-        assert found["in_lists_of"] == edge["memory_ids"]
+        assert {*found["in_lists_of"]} <= {*edge["memory_ids"]}
         turned = call("why", *reversed(edge["memory_ids"]), "--home", demo_home, "--space", edge["space"]).json
-        assert next(below(turned["why"], "edge"))["children"] == found["children"]
+        assert strongest(turned["why"])["children"] == found["children"]
     later = ("--as-of", "2026-03-01T00:00:00Z")
     for edge in call("edges", "--home", demo_home, "--limit", 5, *later).json["edges"]:
-        found = next(below(call("why", *edge["memory_ids"], "--home", demo_home, *later).json["why"], "edge"))
+        found = strongest(call("why", *edge["memory_ids"], "--home", demo_home, *later).json["why"])
         assert found["weight"] == edge["weight"]
         assert sum(child["contribution_units"] for child in found["children"]) == found["weight_units"]
 

@@ -68,7 +68,7 @@ def read(
             counts["recalled"] += 1
         else:
             assert isinstance(data, MemoryReinforced)
-            named = list(data.memory_ids)
+            named = list(data.together)
             eta = units(settings.eta_reinforced)
             counts["reinforced"] += 1
         memory_ids = tuple(dict.fromkeys(named))

@@ -13,12 +13,13 @@ from typing import Any
 
 import orjson
 
+from helamem.processors.coactivation.reinforcing import reinforcement
 from helamem.processors.embedder.port import Embedder
 from helamem.processors.recall.recall import Recall
 from helamem.processors.reranker.port import Reranker
 from helamem.processors.store.port import MemoryStore
 from helamem.schemas.errors import RetryLater
-from helamem.schemas.events import EventData, MemoryRecalled, MemoryReinforced, RecallSettings
+from helamem.schemas.events import EventData, MemoryRecalled, RecallSettings
 from helamem.schemas.ids import memory_id
 from helamem.schemas.settings import Settings
 from helamem.schemas.times import format_ms
@@ -127,7 +128,7 @@ class LivePlayer:
         self.counts["recalls"] += 1
         used = {memory_id(space, message_id) for message_id in question["used"]}
         if found := tuple(result.id for result in results if result.id in used):
-            await self._append(space, now_ms, MemoryReinforced(recall_id=recall_id, memory_ids=found))
+            await self._append(space, now_ms, reinforcement(recall_id, recalled, found))
             self.counts["reinforced"] += 1
 
     async def _append(self, space: str, time_ms: int, data: EventData) -> str:

@@ -122,7 +122,7 @@ class _Tracing:
             nodes = [self._event(other, *await self._of_recall(other, named_by(other))) for other in reinforced]
             children = (*nodes, *await self._of_recall(one, named_by(one)))
         elif isinstance(data, MemoryReinforced):
-            children = await self._of_recall(one, data.memory_ids)
+            children = await self._of_recall(one, data.together)
         elif isinstance(data, MemoryForgotten | MemoryRestored | SubjectErased):
             memories = await said(self._reader, self._space, data.memory_ids)
             children = [memories[id_].node() for id_ in data.memory_ids if id_ in memories]
@@ -281,11 +281,11 @@ class _Tracing:
 
 
 def named_by(one: Found) -> tuple[str, ...]:
-    """Return the memories that a recall returned or a reinforcement names."""
+    """Return the memories that a recall returned or a reinforcement ties together."""
     data = one.event.data
     if isinstance(data, MemoryRecalled):
         return tuple(result.id for result in data.results if result.kind == "memory")
-    return data.memory_ids if isinstance(data, MemoryReinforced) else ()
+    return data.together if isinstance(data, MemoryReinforced) else ()
 
 
 def _of(one: Found, contributions: Iterable[Contribution]) -> int:
