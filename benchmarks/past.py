@@ -1,4 +1,4 @@
-"""Recalls from the state as it was, in a long log: of a small space without snapshots, of a large one with signed ones.
+"""Recalls from the state as it was, in a long log with signed snapshots as usual: of a small space and of a large one.
 
 A moment is asked about by the command, from its start to its end: it starts Python, puts the state together and
 answers. With `--public-key` nothing is believed that was put together before, so every question does all of it.
@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.conversations import space
-from benchmarks.history import LARGE, History, write
+from benchmarks.history import EVERY, LARGE, History, write
 from benchmarks.timing import medians, significant
 from msgspec import Struct
 
@@ -38,14 +38,12 @@ class Sizes(Struct, frozen=True, kw_only=True):
 
     history: History
     every: int
-    """Records of a space between two snapshots: a few more than a small space has."""
-    due: int
-    """Records after which there is one unless told otherwise: so many at most are replayed of a recent moment."""
+    """Records of a space between two snapshots."""
     rounds: int
 
 
-FULL = Sizes(history=History(messages=1_000_000, recalls=200_000), every=11_000, due=Schedule().every, rounds=3)
-QUICK = Sizes(history=History(messages=4_000, recalls=800), every=46, due=30, rounds=1)
+FULL = Sizes(history=History(messages=1_000_000, recalls=200_000), every=Schedule().every, rounds=3)
+QUICK = Sizes(history=History(messages=4_000, recalls=800), every=120, rounds=1)
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -57,16 +55,16 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 
 def moments(sizes: Sizes) -> list[Asked]:
-    """Return what is asked about.
-
-    The large space has ten snapshots, of which those after 4, 8, 9 and 10 times `every` records stay.
-    """
-    every, due = sizes.every, sizes.due
+    """Return what is asked about: as much as can follow a snapshot, or follow none, and as little."""
+    every = sizes.every
+    last = sizes.history.events // EVERY // every
+    before = every // 50
     return [
-        Asked(name="small_space_without_a_snapshot", space=SMALL, records=due),
-        Asked(name="large_space_right_after_a_snapshot", space=LARGE, records=9 * every + every // 50),
-        Asked(name="large_space_right_before_the_next_one_is_due", space=LARGE, records=9 * every + due),
-        Asked(name="large_space_long_ago", space=LARGE, records=8 * every - every // 50),
+        Asked(name="small_space_before_its_first_snapshot", space=SMALL, records=every - before),
+        Asked(name="large_space_right_after_a_snapshot", space=LARGE, records=(last - 1) * every + before),
+        Asked(name="large_space_right_before_the_next_one", space=LARGE, records=last * every - before),
+        Asked(name="large_space_half_as_long", space=LARGE, records=last // 2 * every - before),
+        Asked(name="large_space_at_its_beginning", space=LARGE, records=2 * every - before),
     ]
 
 

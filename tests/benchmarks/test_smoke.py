@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
         ("gateway", ["in_process", "over_http", "over_http_relaxed", "ratio", "target"]),
         ("memory", ["product", "store_alone", "besides_the_store"]),
         ("million", ["log_read_per_s", "store_written_per_s", "replayed_per_s", "ratio_to_the_lower", "stages"]),
-        ("past", ["snapshots", "small_space_without_a_snapshot", "large_space_long_ago", "target"]),
+        ("past", ["snapshots", "small_space_before_its_first_snapshot", "large_space_at_its_beginning", "target"]),
     ],
 )
 def test_a_benchmark_keeps_its_result_with_the_machine(name: str, figures: list[str], tmp_path: Path) -> None:

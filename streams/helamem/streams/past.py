@@ -97,7 +97,7 @@ async def past(
                     place,
                     until=known.vector,
                     spaces=[space] if space else (),
-                    graphs=False,  # to make them takes longer than the few questions that follow without them
+                    lean=True,
                     embedder=embedder,
                     on_progress=on_progress,
                     on_retry=on_retry,

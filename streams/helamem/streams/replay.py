@@ -6,8 +6,8 @@ A replay fills a home of its own; `rebuild` says how it folds.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypedDict, TypeVar, Unpack
 
@@ -21,6 +21,7 @@ from helamem.processors.encoding.processor import Encoding
 from helamem.processors.encoding.state import embedded_by
 from helamem.processors.port import Processor
 from helamem.processors.store.checkpoints import CheckpointFiles
+from helamem.processors.store.edge_shards import make_store
 from helamem.processors.store.port import MemoryStore
 from helamem.schemas.errors import BadInput, RetryLater
 from helamem.schemas.records import TopicPartition, base_name_of
@@ -38,7 +39,7 @@ from helamem.streams.sealing.erasures import read_erased
 from helamem.streams.sealing.opening import opener
 from helamem.streams.settings_log import SPACE as SETTINGS
 from helamem.streams.settings_log import settings_at
-from helamem.streams.store_process.child import child_store, own_store
+from helamem.streams.store_process.child import ChildStore, OwnStore, child_store, own_store
 
 if TYPE_CHECKING:
     from helamem.streams.log.kafka_settings import KafkaSettings
@@ -72,8 +73,9 @@ class Wanted(TypedDict, total=False):
     """Told how many records of how many were applied, first at the start."""
     on_retry: Callable[[RetryLater], None]
     """Told whenever something is away and will be tried again."""
-    graphs: bool
-    """Whether to make the indexes that answer many questions faster, which takes its time; True unless told."""
+    lean: bool
+    """Whether the store goes without the indexes that answer many questions faster, which take their time, and without
+    a write-ahead log, which is copied with it: for a state that is asked little or copied often. False unless told."""
     seed: Callable[[Home], object] | None
     """Puts an earlier state of the same log into a home without a store, from which to go on; it may block."""
 
@@ -226,7 +228,7 @@ async def _replay(
     keys: Path | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     on_retry: Callable[[RetryLater], None] = lambda error: None,
-    graphs: bool = True,
+    lean: bool = False,
     seed: Callable[[Home], object] | None = None,
 ) -> _Done[T]:
     part = await part_of(log, until, spaces=spaces, only=only)
@@ -258,7 +260,6 @@ async def _replay(
         # It stands in the generation that was in use when it was made, and holds for the earlier ones too.
         erased = await read_erased(log, *later)
         few = quickly is not None and await _are_few(quickly.counted, part, target.store_path)
-        stored = own_store if few else child_store
         async with (
             replayed_vectors(
                 Reading(log, part.ends, part.spaces),
@@ -268,7 +269,7 @@ async def _replay(
                 own=target.embeddings_path,
                 index=target.effects_path,
             ) as (vectors, kept),
-            stored(target, dimension=vectors.dimension, language=settings.encoding.language) as child,
+            _stored(target, vectors.dimension, settings.encoding.language, few=few, lean=lean) as child,
         ):
             processors = (
                 Encoding(
@@ -295,10 +296,22 @@ async def _replay(
                 on_retry=on_retry,
             )
             done = await child.serving(working)
-            if graphs:
+            if not lean:
                 await child.serving(child.store.optimize())
         target.finish_projection()
     return _Done(done, settings, 0 if kept is None else kept.kept)
+
+
+@asynccontextmanager
+async def _stored(
+    home: Home, dimension: int, language: str, *, few: bool, lean: bool
+) -> AsyncIterator[ChildStore | OwnStore]:
+    """Open what a replay writes to, made before where it has to be made otherwise."""
+    if lean:
+        await asyncio.to_thread(make_store, home.store_path, dimension, language, logged=False)
+    opened = own_store if few else child_store
+    async with opened(home, dimension=dimension, language=language) as stored:
+        yield stored
 
 
 def _check_continues(into: Path, part: Part, since: Vector, text: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.store_contract import DIMENSION, A, all_turns, checkpoint, memory
+from contracts.store_contract import DIMENSION, A, all_turns, checkpoint, mark, memory, row
 from helamem.processors.store.edge import EdgeStore
 from helamem.processors.store.port import Writes
 from helamem.schemas.errors import ConfigurationError
@@ -22,9 +22,11 @@ import asyncio, sys, time
 from pathlib import Path
 from contracts.store_contract import DIMENSION, checkpoint, mark, memory, row
 from helamem.processors.store.edge import EdgeStore
+from helamem.processors.store.edge_shards import make_store
 from helamem.processors.store.port import Writes
 
-async def main(path, what):
+async def main(path, what, logged):
+    make_store(path, DIMENSION, "english", logged=logged)
     store = await EdgeStore.open(path, dimension=DIMENSION)
     first = [memory(n) for n in range(500)]
     edges = tuple(row(m, 1, b"old" * 100) for m in first)
@@ -41,15 +43,15 @@ async def main(path, what):
         await store.write(Writes(memories=tuple(second), marks=marks, edges=edges))
         print("written", flush=True)
 
-asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
+asyncio.run(main(Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "logged"))
 """
 
 
-def child(path: Path, what: str) -> subprocess.Popen[bytes]:
+def child(path: Path, what: str, *, logged: bool = True) -> subprocess.Popen[bytes]:
     """Start a process that fills the store at a path and has flushed some of it on return."""
     paths = os.pathsep.join(p for p in sys.path if p)
     process = subprocess.Popen(
-        [sys.executable, "-c", _CHILD, str(path), what],
+        [sys.executable, "-c", _CHILD, str(path), what, "logged" if logged else "unlogged"],
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": paths},
     )
@@ -99,4 +101,34 @@ async def test_a_kill_in_the_middle_of_a_write_leaves_rows_that_are_old_or_new(t
     assert {(r.position.offset, r.neighbours) for r in rows} <= {(1, b"old" * 100), (2, b"new" * 100)}
     await store.write(Writes(memories=tuple(memory(n) for n in range(500, 6000))))
     assert len(await all_turns(store)) == 6000
+    await store.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after_s", [0.0, 0.1, 0.4])
+async def test_without_a_log_a_kill_takes_nothing_that_was_flushed(tmp_path: Path, after_s: float) -> None:
+    """The store opens, and what was given since the flush can be given again and makes it whole."""
+    writer = child(tmp_path / "store", "write", logged=False)
+    await asyncio.sleep(after_s)
+    kill(writer)
+    assert not [*(tmp_path / "store").glob("*/wal/*")]
+    store = await EdgeStore.open(tmp_path / "store", dimension=DIMENSION)
+    flushed = [memory(n) for n in range(500)]
+    found = {t.message_id: t for t in await all_turns(store)}
+    assert [found[m.turn.message_id].position for m in flushed] == [Position(1, n) for n in range(500)]
+    assert found["m7"].hidden
+    rows = [r async for r in store.scan_edges(A)]
+    assert len(rows) == 500
+    assert {(r.position.offset, r.neighbours) for r in rows} <= {(1, b"old" * 100), (2, b"new" * 100)}
+    await store.write(
+        Writes(
+            memories=tuple(memory(n) for n in range(500, 6000)),
+            marks=tuple(mark(m, 600, hidden=True) for m in flushed[:200]),
+            edges=tuple(row(m, 2, b"new" * 100) for m in flushed),
+        )
+    )
+    turns = await all_turns(store)
+    assert len(turns) == 6000
+    assert {t.message_id for t in turns if t.hidden} == {m.turn.message_id for m in flushed[:200]}
+    assert {(r.position.offset, r.neighbours) async for r in store.scan_edges(A)} == {(2, b"new" * 100)}
     await store.close()

@@ -46,6 +46,9 @@ def copied(home: Path) -> None:
     for name in PLACES:
         with_words(home / name)
         (home / name / "writer.lock").touch()
+    for name in ("blocks", "blocks.gone"):
+        (home / "snapshots" / name / "00").mkdir(parents=True)
+        (home / "snapshots" / name / "00" / "words").write_text(WORDS[0])
 
 
 def with_words(place: Path) -> None:
@@ -94,7 +97,7 @@ async def test_beside_whoever_has_one_it_is_refused(home: Path, used: str) -> No
     """Somebody looks at a past state, or takes snapshots, or the child of one who did has not ended: nothing begins."""
     copied(home)
     before = copies(home)
-    assert len(before) == 3
+    assert len(before) == len(PLACES) + len(["blocks", "blocks.gone"])
     with Taker(home, Schedule()) if used == "snapshots" else Home.open(home / used, create=False):
         with pytest.raises(InUseError, match=f"{used} is being written by process"):
             await erased(home)
@@ -149,7 +152,7 @@ async def test_a_replay_that_was_about_to_begin_heeds_it() -> None:
     with directory() as place:
         home, into = place / "home", place / "again"
         await lived(home, sealed=False)
-        await restate(home, into, embedder=wordllama(), graphs=False, seed=lambda _: asyncio.run(erased(home)))
+        await restate(home, into, embedder=wordllama(), lean=True, seed=lambda _: asyncio.run(erased(home)))
         async with opened(into) as (again, _):
             assert [turn.erased async for turn in again.store.scan_turns(SPACE)].count(True) == 4
 

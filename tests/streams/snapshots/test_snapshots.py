@@ -36,6 +36,7 @@ from helamem.streams.past import Past, past
 from helamem.streams.settings_log import apply_settings
 from helamem.streams.skimming import skimmed
 from helamem.streams.snapshots import manifest as manifests
+from helamem.streams.snapshots.blocks import FileBlocks, named
 from helamem.streams.snapshots.shelf import Kept
 from helamem.streams.snapshots.taking import Schedule, Taker
 from helamem.streams.store_process.child import child_store
@@ -48,7 +49,9 @@ EVERY = 12
 FOREVER = "9999-01-01T00:00:00Z"
 
 
-async def take(home: Path, every: int = EVERY, keep: int = 2, key: Ed25519PrivateKey | None = None) -> list[Kept]:
+async def take(
+    home: Path, every: int = EVERY, keep: int | None = None, key: Ed25519PrivateKey | None = None
+) -> list[Kept]:
     """Take what is due and return those that there are."""
     with Taker(home, Schedule(every=every, keep=keep), key=key, embedder=wordllama()) as taker:
         await taker.catch_up()
@@ -202,9 +205,14 @@ async def test_what_was_altered_is_refused(place: Path) -> None:
     await rounds(place / "home")
     key = Ed25519PrivateKey.generate()
     (kept,) = await take(place / "home", every=40, key=key)
-    whole = place / "whole"
-    shutil.copytree(kept.folder, whole)
-    page = max((file for file in kept.folder.rglob("page_0.dat")), key=lambda file: file.stat().st_blocks)
+    snapshots, whole = place / "home" / "snapshots", place / "whole"
+    shutil.copytree(snapshots, whole)
+    said, listed = kept.folder / manifests.FILE, kept.folder / manifests.LISTING
+    page, blocks = max(
+        ((name, file.blocks) for name, file in manifests.read_files(kept.folder, kept.manifest).items()),
+        key=lambda one: (one[0].endswith("page_0.dat"), len(one[1])),
+    )
+    block = snapshots / "blocks" / blocks[0][:2] / blocks[0]
 
     def flip(file: Path, at: int = 100) -> None:
         with file.open("r+b") as content:
@@ -213,33 +221,93 @@ async def test_what_was_altered_is_refused(place: Path) -> None:
             content.seek(at)
             content.write(bytes([byte[0] ^ 1]))
 
-    def change(**fields: object) -> None:
-        said = orjson.loads((kept.folder / manifests.FILE).read_bytes())
-        said["manifest"] |= fields
-        (kept.folder / manifests.FILE).write_bytes(orjson.dumps(said))
+    def change(file: Path, **fields: object) -> None:
+        content = orjson.loads(file.read_bytes())
+        (content["manifest"] if file == said else content).update(fields)
+        file.write_bytes(orjson.dumps(content))
 
     changes: list[tuple[Callable[[], object], str]] = [
-        (lambda: flip(page), "page_0.dat is not what the snapshot was made of"),
-        (lambda: os.truncate(page, 4096), "page_0.dat is not what the snapshot was made of"),
-        (page.unlink, "page_0.dat is missing"),
-        ((kept.folder / manifests.FILE).unlink, r"snapshot.json is missing"),
-        (lambda: flip(kept.folder / manifests.FILE, 3), "snapshot.json is damaged"),
-        (lambda: change(digest="sha256:0"), "snapshot.json was changed after it was signed"),
-        (lambda: change(format=2), "snapshot.json was written by a newer helamem"),
-        (lambda: change(files={"../home.json": {"size_bytes": 1, "sha256": ""}}), "names files elsewhere"),
+        (lambda: flip(block), f"{block.name}, a part of {page}, is not what the snapshot was made of"),
+        (lambda: os.truncate(block, 4096), f"{block.name}, a part of {page}, is not what the snapshot was made of"),
+        (block.unlink, f"{block.name} is missing"),
+        (
+            lambda: shutil.copyfile(block, next(one for one in blocks_of(snapshots) if one != block)),
+            "a part of .*is not",
+        ),
+        (
+            lambda: change(listed, **{page: {"size_bytes": 1, "blocks": []}}),
+            "files.json is not what the snapshot was made",
+        ),
+        (listed.unlink, "files.json is missing"),
+        (said.unlink, "snapshot.json is missing"),
+        (lambda: flip(said, 3), "snapshot.json is damaged"),
+        (lambda: change(said, digest="sha256:0"), "snapshot.json was changed after it was signed"),
+        (lambda: change(said, format=2), "snapshot.json was written by a newer helamem"),
     ]
     for alter, reason in changes:
         alter()
         with pytest.raises(ConfigurationError, match=rf"{reason}.*; remove the snapshot .*{kept.folder.name}"):
             await state(place / "home", FOREVER)
         assert not any(file.name == "store" for file in (place / "home" / "moments").rglob("store"))
-        shutil.rmtree(kept.folder)
-        shutil.copytree(whole, kept.folder)
+        shutil.rmtree(snapshots)
+        shutil.copytree(whole, snapshots)
     assert (found := await state(place / "home", FOREVER)).snapshot == kept.manifest
     shutil.rmtree(kept.folder)
     shutil.rmtree(place / "home" / "moments")
     assert (anew := await state(place / "home", FOREVER)).snapshot is None
     assert anew.home == found.home
+
+
+def blocks_of(snapshots: Path) -> list[Path]:
+    """Return the files of the blocks below a directory."""
+    return sorted(path for path in (snapshots / "blocks").rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"../home.json": FileBlocks(size_bytes=1, blocks=[])},
+        {"/etc/none": FileBlocks(size_bytes=1, blocks=[])},
+        {"store/store.json": FileBlocks(size_bytes=1, blocks=["../../home.json"])},
+    ],
+)
+async def test_files_that_lie_elsewhere_are_refused(place: Path, files: dict[str, FileBlocks]) -> None:
+    """Who can write a snapshot that nobody signed cannot have other files read or written."""
+    await rounds(place / "home")
+    (kept,) = await take(place / "home", every=40)
+    manifest = replace(kept.manifest, files=manifests.write_files(kept.folder, files))
+    manifests.write(kept.folder, manifest, None)
+    with pytest.raises(ConfigurationError, match=r"files.json names files elsewhere; remove the snapshot"):
+        await state(place / "home", FOREVER)
+
+
+async def test_blocks_are_shared_and_go_with_the_last_that_names_them(place: Path) -> None:
+    """Of each snapshot only what is new takes room; what a killed process left goes too."""
+    async with opened(place / "home") as memory:
+        await live(memory, 0)
+        (first,) = await take(place / "home")
+        snapshots = place / "home" / "snapshots"
+        before = {path.name for path in blocks_of(snapshots)}
+        await live(memory, 1)
+        both = await take(place / "home")
+    assert both[0] == first
+    assert len(both) == 2
+    names = [named(manifests.read_files(one.folder, one.manifest)) for one in both]
+    assert names[0] == before
+    assert names[0] & names[1]
+    assert {path.name for path in blocks_of(snapshots)} == names[0] | names[1]
+    assert not (snapshots / "begun").exists()
+    (snapshots / "blocks" / "00").mkdir(exist_ok=True)
+    (snapshots / "blocks" / "00" / ("00" * 32)).write_text("of one that was never finished")
+    (snapshots / "begun" / "store").mkdir(parents=True)
+    (snapshots / "left.gone").mkdir()
+    assert await take(place / "home", keep=1) == [both[1]]
+    assert {path.name for path in blocks_of(snapshots)} == names[1]
+    assert sorted(path.name for path in snapshots.iterdir()) == [
+        *sorted(["blocks", both[1].folder.name]),
+        "snapshots.lock",
+    ]
+    assert (await state(place / "home", FOREVER)).snapshot == both[1].manifest
 
 
 async def test_only_what_a_given_key_signed_is_begun_with(place: Path) -> None:
@@ -282,7 +350,7 @@ async def test_one_that_was_interrupted_goes_on(place: Path, monkeypatch: pytest
         assert (await state(place / "home", FOREVER)).snapshot is None, "what is half made is not begun with"
         with monkeypatch.context() as patch:
             patch.setattr(manifests, "write", _no_room)
-            with pytest.raises(OSError, match="no room"):
+            with pytest.raises(RetryLater, match=r"begun cannot be kept: no room; free some space"):
                 await taker.catch_up(lambda done, _: told.append(done))
         assert min(told[3:]) > told[1], "it went on"
         assert taker.snapshots.kept() == []

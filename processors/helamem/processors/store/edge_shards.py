@@ -65,6 +65,31 @@ def open_shards(path: Path, dimension: int, language: str) -> Shards:
     Raises:
         ConfigurationError: The store was made for something else, is damaged, or another process has it open.
     """
+    make_store(path, dimension, language)
+    opened: list[EdgeShard] = []
+    try:
+        opened.extend(_load(path, name) for name in Shards._fields)
+    except BaseException:
+        for shard in opened:
+            shard.close()
+        raise
+    return Shards(*opened)
+
+
+def make_store(path: Path, dimension: int, language: str, *, logged: bool = True) -> None:
+    """Make the shards under `path`, empty, where they are not there yet.
+
+    Args:
+        path: The directory.
+        dimension: Of the vectors.
+        language: Of the keyword index.
+        logged: Whether the engine has a write-ahead log, for ever or never. Without one a shard is up to 64 MiB
+            smaller, and what was not flushed when its process was killed may be lost: it is to be written again.
+
+    Raises:
+        ConfigurationError: It was made for something else, or is damaged.
+        RetryLater: The disk is full or fails.
+    """
     wanted = _Description(schema=SCHEMA, dimension=dimension, language=language)
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -75,18 +100,10 @@ def open_shards(path: Path, dimension: int, language: str) -> Shards:
         else:
             # It is written last, so nothing can have been stored in what a crash left half made.
             for name in Shards._fields:
-                _make(path, name, dimension)
+                _make(path, name, dimension, logged=logged)
             write_durably(description, msgspec.json.encode(wanted))
     except OSError as error:
         raise RetryLater(f"the store at {path} cannot be opened: {error}") from error
-    opened: list[EdgeShard] = []
-    try:
-        opened.extend(_load(path, name) for name in Shards._fields)
-    except BaseException:
-        for shard in opened:
-            shard.close()
-        raise
-    return Shards(*opened)
 
 
 def put_in_place(path: Path) -> None:
@@ -144,24 +161,26 @@ def _compare(path: Path, raw: bytes, wanted: _Description) -> None:
         )
 
 
-def _make(path: Path, name: str, dimension: int) -> None:
+def _make(path: Path, name: str, dimension: int, *, logged: bool) -> None:
     """Make an empty shard, so that its directory is there complete or not at all."""
     final, begun = path / name, path / f"{name}.new"
     if final.exists():
         return
     shutil.rmtree(begun, ignore_errors=True)
-    shard = make_shard(begun, name, dimension)
+    shard = make_shard(begun, name, dimension, logged=logged)
     shard.flush()
     shard.close()
     begun.rename(final)
     sync_directory(path)
 
 
-def make_shard(begun: Path, name: str, dimension: int) -> EdgeShard:
+def make_shard(begun: Path, name: str, dimension: int, *, logged: bool = True) -> EdgeShard:
     """Return a new, empty shard in a new directory, to be flushed and closed by the caller."""
     begun.mkdir()
     with_vectors = name in {"memories", "facts"}
-    shard = EdgeShard.create(str(begun), _searchable(dimension) if with_vectors else _plain())
+    shard = EdgeShard.create(
+        str(begun), _searchable(dimension, logged=logged) if with_vectors else _plain(logged=logged)
+    )
     # Only the space gets graphs of its own: with them on every index, `optimize` took 93 s at 100,000 memories, not 3.
     shard.update(UpdateOperation.create_field_index(SPACE, KeywordIndexParams(is_tenant=True)))
     numbers = IntegerIndexParams(lookup=False, range=True, enable_hnsw=False)
@@ -176,19 +195,21 @@ def make_shard(begun: Path, name: str, dimension: int) -> EdgeShard:
     return shard
 
 
-def _searchable(dimension: int) -> EdgeConfig:
+def _searchable(dimension: int, *, logged: bool) -> EdgeConfig:
     return EdgeConfig(
         vectors={DENSE: EdgeVectorParams(size=dimension, distance=Distance.Cosine)},
         sparse_vectors={LEXICAL: EdgeSparseVectorParams(modifier=Modifier.Idf)},
         # No graph over everything, one within each space: nobody may search across spaces.
         hnsw_config=HnswIndexConfig(m=0, ef_construct=100, full_scan_threshold=10_000, payload_m=16),
         payload_memory=Memory.Cached,
+        wal_enabled=logged,
     )
 
 
-def _plain() -> EdgeConfig:
+def _plain(*, logged: bool) -> EdgeConfig:
     """Return the configuration of a shard without vectors; the engine insists on naming one."""
-    return EdgeConfig(sparse_vectors={_UNUSED: EdgeSparseVectorParams()}, payload_memory=Memory.Cached)
+    unused = {_UNUSED: EdgeSparseVectorParams()}
+    return EdgeConfig(sparse_vectors=unused, payload_memory=Memory.Cached, wal_enabled=logged)
 
 
 def _load(path: Path, name: str) -> EdgeShard:

@@ -34,9 +34,14 @@ def snapshot(
         int, typer.Option("--every", metavar="RECORDS", min=1, help="Records of a space between two snapshots.")
     ] = 8_000,
     keep: Annotated[
-        int,
-        typer.Option("--keep", min=1, help="How many of all, of every second one, of every fourth, and so on."),
-    ] = 2,
+        int | None,
+        typer.Option(
+            "--keep",
+            min=1,
+            help="How many of all, of every second one, of every fourth, and so on.",
+            show_default="all of all",
+        ),
+    ] = None,
     key: Annotated[
         Path | None,
         typer.Option("--key", help="Private key that signs; see helamem audit keygen.", show_default="none"),
@@ -47,8 +52,9 @@ def snapshot(
 ) -> None:
     """Keep the state of large spaces as it was, so that recall --as-of TIME --state need not replay all of their past.
 
-    A space gets a snapshot whenever it has grown by so many records; one with fewer needs none. The further back, the
-    fewer are kept. The home may be in use: its log is only read. Snapshots may be removed at any time.
+    A space gets a snapshot whenever it has grown by so many records; one with fewer needs none. Of each, only what is
+    new since the one before it takes room. The home may be in use: its log is only read. Snapshots may be removed at
+    any time.
     """
     taker = asyncio.run(_snapshot(home, every, keep, key, follow=follow))
     kept = [one.manifest for one in taker.snapshots.kept()]
@@ -83,7 +89,7 @@ def snapshot(
     show(answer, people, as_json=json)
 
 
-async def _snapshot(home: Path, every: int, keep: int, key: Path | None, *, follow: bool) -> Taker:
+async def _snapshot(home: Path, every: int, keep: int | None, key: Path | None, *, follow: bool) -> Taker:
     from helamem.streams.audit.keys import load_private  # noqa: PLC0415 - it imports cryptography
     from helamem.streams.snapshots.taking import Schedule, Taker  # noqa: PLC0415 - it imports the engine
 

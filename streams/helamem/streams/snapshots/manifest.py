@@ -1,10 +1,10 @@
-"""What a snapshot says of itself: which state it is, and the sum of every file; signed where there is a key."""
+"""What a snapshot says of itself: which state it is, and of which blocks its files are; signed where there is a key."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import msgspec
 import orjson
@@ -16,9 +16,10 @@ from helamem.processors.store.edge_shards import write_durably
 from helamem.schemas.errors import ConfigurationError
 from helamem.schemas.records import TopicPartition
 from helamem.schemas.settings import LOGIC_VERSION, Settings
-from helamem.streams.snapshots.files import FileSum
+from helamem.streams.snapshots.blocks import FileBlocks, Files, are_sound
 
 FILE = "snapshot.json"
+LISTING = "files.json"
 FORMAT = 1
 _DOMAIN = b"helamem snapshot 1\n"
 
@@ -81,19 +82,41 @@ class Manifest(_Format, frozen=True, kw_only=True):
     """Of the projection, as `helamem digest` prints it."""
     taken_at: int
     """Milliseconds since 1970."""
-    files: dict[str, FileSum]
+    size_bytes: int
+    """Of all files, holes included."""
+    files: str
+    """SHA-256 of `files.json`, which names the files and the SHA-256 of each block of each."""
     public_key: str | None
     """Whose signature follows, in hexadecimal; None where nobody signed."""
-
-    @property
-    def size_bytes(self) -> int:
-        """Of all files, holes included."""
-        return sum(one.size_bytes for one in self.files.values())
 
 
 class _Signed(Struct, frozen=True, kw_only=True):
     manifest: msgspec.Raw
     signature: str | None
+
+
+def write_files(folder: Path, files: Files) -> str:
+    """Write of which blocks the files of a snapshot are; durable on return. Return what the manifest says of it."""
+    raw = orjson.dumps(msgspec.to_builtins(files), option=orjson.OPT_SORT_KEYS)
+    write_durably(folder / LISTING, raw)
+    return hashlib.sha256(raw).hexdigest()
+
+
+def read_files(folder: Path, manifest: Manifest) -> dict[str, FileBlocks]:
+    """Return of which blocks the files of a snapshot are, once that is found to be what its manifest vouches for.
+
+    Raises:
+        FileNotFoundError: It says nothing.
+        ConfigurationError: It was altered.
+    """
+    file = folder / LISTING
+    raw = file.read_bytes()
+    if hashlib.sha256(raw).hexdigest() != manifest.files:
+        raise refused(folder, f"{file} is not what the snapshot was made of")
+    files = msgspec.json.decode(raw, type=dict[str, FileBlocks])
+    if not are_sound(files):
+        raise refused(folder, f"{file} names files elsewhere")
+    return files
 
 
 def write(folder: Path, manifest: Manifest, key: Ed25519PrivateKey | None) -> None:
@@ -124,8 +147,6 @@ def read(folder: Path) -> Manifest:
         manifest = msgspec.json.decode(found.manifest, type=Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise refused(folder, f"{file} is damaged") from None
-    if not all(_is_inside(name) for name in manifest.files):
-        raise refused(folder, f"{file} names files elsewhere")
     if manifest.public_key is not None:
         try:
             key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(manifest.public_key))
@@ -133,10 +154,6 @@ def read(folder: Path) -> Manifest:
         except (InvalidSignature, ValueError):
             raise refused(folder, f"{file} was changed after it was signed, or its signature was") from None
     return manifest
-
-
-def _is_inside(name: str) -> bool:
-    return not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts
 
 
 def refused(folder: Path, why: str) -> ConfigurationError:

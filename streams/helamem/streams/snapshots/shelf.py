@@ -1,7 +1,8 @@
 """The snapshots of a home: which there are, which one a past state begins with, and which have to go.
 
-One is a directory that is never changed. It is renamed into its place whole and out of it again before it is removed,
-so whoever copies from it has all of it, or finds out that it is gone.
+One is a directory that is never changed and names the blocks of its files, which it shares with others. It is renamed
+into its place once all of them are there, and out of it again before those go that no other names: whoever puts its
+files together has all of them, or finds out that it is gone.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from helamem.schemas.errors import RetryLater
 from helamem.streams.home import STORE, Home, wall_clock_ms
 from helamem.streams.log.writer_lock import WriterLock
 from helamem.streams.snapshots import manifest as manifests
-from helamem.streams.snapshots.files import copy_files
+from helamem.streams.snapshots.blocks import AlteredBlockError, Blocks, named
 from helamem.streams.snapshots.manifest import DeadLetters, Manifest, State, refused
 
 BEGUN = "begun"
 """Where the next one is made."""
+BLOCKS = "blocks"
 _GONE = ".gone"
 _LOCK = "snapshots.lock"
 _LEVELS = 48
@@ -42,6 +44,8 @@ class Snapshots:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.blocks = Blocks(root / BLOCKS)
+        self._swept = False
 
     def lock(self) -> WriterLock:
         """Keep out whoever else makes or removes some; their directory has to be there.
@@ -59,7 +63,7 @@ class Snapshots:
         """
         found = []
         for folder in self.root.iterdir() if self.root.is_dir() else ():
-            if folder.is_dir() and folder.name != BEGUN and folder.suffix != _GONE:
+            if folder.is_dir() and folder.name not in (BEGUN, BLOCKS) and folder.suffix != _GONE:
                 try:
                     found.append(Kept(folder, manifests.read(folder)))
                 except FileNotFoundError:
@@ -87,41 +91,52 @@ class Snapshots:
         )
 
     def fill(self, home: Home, one: Kept) -> bool:
-        """Put a copy of a snapshot into a home that has no store yet; return False where it is gone.
+        """Put the files of a snapshot into a home that has no store yet; return False where it is gone.
 
-        Every file is compared with its sum in the manifest before any of them is used.
+        Every block is compared with its name, and the names with the manifest, before any of the files is used.
 
         Raises:
-            ConfigurationError: A file was altered or is missing; the home has no store still.
+            ConfigurationError: A block was altered or is missing; the home has no store still.
             RetryLater: The disk is full or fails.
         """
         beside = home.path / f"{STORE}.copy"
         shutil.rmtree(beside, ignore_errors=True)
-        wanted = one.manifest.files
         try:
-            found = copy_files(one.folder, list(wanted), beside)
+            self.blocks.restore(manifests.read_files(one.folder, one.manifest), beside)
+            shutil.copyfile(one.folder / manifests.FILE, home.path / manifests.FILE)
         except FileNotFoundError as error:
             shutil.rmtree(beside, ignore_errors=True)
             if not one.folder.exists():
                 return False
             raise refused(one.folder, f"{error.filename} is missing") from None
+        except AlteredBlockError as error:
+            shutil.rmtree(beside)
+            raise refused(one.folder, str(error)) from None
         except OSError as error:
             raise RetryLater(f"the snapshot {one.folder} cannot be copied: {error}; free some space") from error
-        for name, theirs in wanted.items():
-            if found[name] != theirs:
-                shutil.rmtree(beside)
-                raise refused(one.folder, f"{one.folder / name} is not what the snapshot was made of")
         derived = beside / home.derived_path.name
         if derived.exists():
             derived.replace(home.derived_path)
-        shutil.copyfile(one.folder / manifests.FILE, home.path / manifests.FILE)
         (beside / STORE).rename(home.store_path)
         shutil.rmtree(beside)
         sync_directory(home.path)
         return True
 
-    def thin(self, every: int, keep: int) -> None:
-        """Remove what is not to be kept, and what is left of earlier removals."""
+    def put(self, folder: Path, name: str) -> None:
+        """Give a snapshot its place, in which there may be one of the same state.
+
+        Args:
+            folder: Of the snapshot, on the same disk.
+            name: Of its state.
+        """
+        place = self.root / name
+        if place.exists():  # signed by another key, or by none
+            self._remove(place)
+        folder.rename(place)
+        sync_directory(self.root)
+
+    def thin(self, every: int, keep: int | None) -> None:
+        """Remove what is not to be kept, and what is left of earlier removals and of what was never finished."""
         for folder in self.root.glob(f"*{_GONE}"):
             shutil.rmtree(folder, ignore_errors=True)
         spaces: dict[str | None, dict[int, Kept]] = {}
@@ -136,11 +151,24 @@ class Snapshots:
             for number, one in numbers.items():
                 if number not in staying:
                     self.remove(one)
+        if not self._swept:
+            sync_directory(self.root)  # what is out of its place stays so when the power fails
+            self.blocks.sweep({block for one in self.kept() for block in self._named(one)})
+            self._swept = True
 
     def remove(self, one: Kept) -> None:
-        """Remove one; whoever copies from it finds out that it is gone."""
-        gone = _put_away(one.folder)
-        shutil.rmtree(gone, ignore_errors=True)
+        """Remove one; whoever copies from it finds out that it is gone. Its blocks go with the next `thin`."""
+        self._remove(one.folder)
+
+    def _remove(self, folder: Path) -> None:
+        self._swept = False
+        shutil.rmtree(_put_away(folder), ignore_errors=True)
+
+    def _named(self, one: Kept) -> set[str]:
+        try:
+            return named(manifests.read_files(one.folder, one.manifest))
+        except FileNotFoundError:
+            raise refused(one.folder, f"{one.folder / manifests.LISTING} is missing") from None
 
     def clear(self) -> None:
         """Remove all, also what is damaged, but not what was begun.
@@ -149,7 +177,7 @@ class Snapshots:
             OSError: Something of one is still there.
         """
         folders = [path for path in self.root.iterdir() if path.is_dir() and path.name != BEGUN]
-        for folder in folders:
+        for folder in sorted(folders, key=lambda path: path.suffix != _GONE):  # they are where others are put
             shutil.rmtree(folder if folder.suffix == _GONE else _put_away(folder))
         sync_directory(self.root)
 
@@ -159,14 +187,16 @@ def _put_away(folder: Path) -> Path:
     return folder.rename(folder.with_suffix(_GONE))
 
 
-def staying_of(numbers: Iterable[int], keep: int) -> set[int]:
+def staying_of(numbers: Iterable[int], keep: int | None) -> set[int]:
     """Return which of some snapshots stay, by number: the newest ones of those that any power of two divides.
 
-    So the further back, the further they lie apart, and few are enough. One that went is never wanted again.
+    So the further back, the further they lie apart, and few are left. One that went is never wanted again.
 
     Args:
         numbers: Counted from 1.
-        keep: How many of each distance.
+        keep: How many of each distance; None keeps all.
     """
+    if keep is None:
+        return set(numbers)
     known = sorted(numbers, reverse=True)
     return {number for level in range(_LEVELS) for number in [n for n in known if n % 2**level == 0][:keep]}

@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import Struct
 
 from helamem.processors.embedder.port import Embedder
-from helamem.processors.store.edge_shards import sync_directory
 from helamem.schemas.errors import BadInput, ConfigurationError, RetryLater
 from helamem.schemas.topics import TOPICS
 from helamem.streams.audit.keys import key_text
@@ -29,11 +28,14 @@ from helamem.streams.log.writer_lock import InUseError
 from helamem.streams.moments import Vector, at_time, written
 from helamem.streams.replay import replay
 from helamem.streams.snapshots import manifest as manifests
-from helamem.streams.snapshots.files import names_below, sum_files
+from helamem.streams.snapshots.blocks import names_below
 from helamem.streams.snapshots.growth import Growth
 from helamem.streams.snapshots.manifest import Manifest, State
 from helamem.streams.snapshots.moment import dead_letters_of, known_at, state_of
-from helamem.streams.snapshots.shelf import BEGUN, Kept, Snapshots, staying_of
+from helamem.streams.snapshots.shelf import BEGUN, Snapshots, staying_of
+
+_MADE = "snapshot"
+"""Where it is said what was begun, until that has its place."""
 
 
 class Schedule(Struct, frozen=True, kw_only=True):
@@ -41,8 +43,8 @@ class Schedule(Struct, frozen=True, kw_only=True):
 
     every: int = 8_000
     """Records of a space between two."""
-    keep: int = 2
-    """How many of each distance: of all, of every second one, of every fourth, and so on."""
+    keep: int | None = None
+    """How many of each distance: of all, of every second one, of every fourth, and so on; None keeps all."""
 
 
 class Taker:
@@ -122,6 +124,8 @@ class Taker:
                         await self._take(log, space, time_ms, records, on_progress)
                         there.add((space, records // every))
         self.snapshots.thin(every, keep)
+        if (begun := self.snapshots.root / BEGUN).exists():  # of a process that was killed, and not due any more
+            _throw_away(begun)
 
     async def _still_true(self, log: Log) -> set[tuple[str | None, int]]:
         """Return which there are, by space and number, and remove those that are no longer what a replay comes to."""
@@ -142,21 +146,21 @@ class Taker:
         signed_by = None if self._public_key is None else {self._public_key}
         nearest = self.snapshots.nearest(state, known.dead, signed_by)
         begun = self.snapshots.root / BEGUN
+        if begun.exists() and not _goes_on(begun, known.vector, state):
+            _throw_away(begun)
         try:
-            if begun.exists() and not _goes_on(begun, known.vector, state):
-                _throw_away(begun)
             replayed = await replay(
                 self._home,
                 begun,
                 until=known.vector,
                 spaces=[space],
-                graphs=False,
+                lean=True,
                 embedder=self._embedder,
                 on_progress=on_progress,
                 on_retry=self._on_retry,
                 seed=None if nearest is None else lambda home: self.snapshots.fill(home, nearest),
             )
-        except InUseError as error:  # the child of one that was killed has not ended yet
+        except InUseError as error:  # see `_throw_away`
             raise RetryLater(str(error)) from None
         if not replayed.reproduced:
             shutil.rmtree(begun)
@@ -168,23 +172,27 @@ class Taker:
         self.taken += 1
 
     def _seal(self, begun: Path, state: State, records: int, digest: str) -> None:
-        """Make durable what was begun, say what it is, and give it its place."""
+        """Keep the blocks of what was begun, say what it is, give it its place, and remove what was begun."""
         derived = Home.look(begun).derived_path
         names = names_below(begun, STORE) + ([derived.name] if derived.exists() else [])
-        manifest = Manifest(
-            state=state,
-            records=records,
-            digest=digest,
-            taken_at=wall_clock_ms(),
-            files=sum_files(begun, names),
-            public_key=self._public_key,
-        )
-        manifests.write(begun, manifest, self._key)
-        place = self.snapshots.root / state.name
-        if place.exists():  # signed by another key, or by none
-            self.snapshots.remove(Kept(place, manifest))
-        begun.rename(place)
-        sync_directory(self.snapshots.root)
+        made = begun / _MADE
+        try:
+            files = self.snapshots.blocks.keep(begun, names)
+            made.mkdir(exist_ok=True)
+            manifest = Manifest(
+                state=state,
+                records=records,
+                digest=digest,
+                taken_at=wall_clock_ms(),
+                size_bytes=sum(one.size_bytes for one in files.values()),
+                files=manifests.write_files(made, files),
+                public_key=self._public_key,
+            )
+            manifests.write(made, manifest, self._key)
+            self.snapshots.put(made, state.name)
+        except OSError as error:
+            raise RetryLater(f"the snapshot in {begun} cannot be kept: {error}; free some space") from error
+        shutil.rmtree(begun)
 
     @property
     def _public_key(self) -> str | None:
@@ -195,13 +203,13 @@ def _throw_away(begun: Path) -> None:
     """Remove what was begun, once nobody works in it.
 
     Raises:
-        ConfigurationError: Somebody does (`InUseError`).
+        RetryLater: Somebody does: the child of a process that was killed has not ended yet.
     """
     try:
         with Home.open(begun, create=False):
             shutil.rmtree(begun)
-    except InUseError:
-        raise
+    except InUseError as error:
+        raise RetryLater(str(error)) from None
     except (BadInput, ConfigurationError):  # half made, or torn by a loss of power
         shutil.rmtree(begun)
 
