@@ -11,9 +11,9 @@ from streams.cli.shell import ended, logged, start
 
 
 @contextmanager
-def serving(home: Path) -> Iterator[str]:
-    """Start `helamem up` and give its address; end it in good order."""
-    process = start("up", "--home", home, "--port", 0)
+def serving(home: Path, command: str = "up") -> Iterator[str]:
+    """Start `helamem up`, or another command that serves, and give its address; end it in good order."""
+    process = start(command, "--home", home, "--port", 0)
     assert process.stderr is not None
     try:
         yield logged(process.stderr.readline()).split(" at ")[1].split(";")[0]

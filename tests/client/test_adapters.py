@@ -143,7 +143,11 @@ async def test_a_session_keeps_its_own_turns(client: AsyncClient) -> None:
 
 @pytest.mark.parametrize(
     ("module", "framework", "extra"),
-    [("llama_index", "llama_index", "llama-index"), ("openai_agents", "agents", "openai-agents")],
+    [
+        ("langgraph", "langgraph", "langgraph"),
+        ("llama_index", "llama_index", "llama-index"),
+        ("openai_agents", "agents", "openai-agents"),
+    ],
 )
 def test_without_its_framework_it_says_what_to_install(module: str, framework: str, extra: str) -> None:
     program = f"""

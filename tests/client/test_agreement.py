@@ -22,6 +22,8 @@ SAME = {
     "FactsPage": "FactsOut",
     "Hit": "HitOut",
     "Lineage": "LineageOut",
+    "Marked": "MarkedOut",
+    "MemoriesPage": "MemoriesOut",
     "Memory": "MemoryOut",
     "Neighbour": "NeighbourOut",
     "Neighbours": "NeighboursOut",

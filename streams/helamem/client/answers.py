@@ -186,6 +186,21 @@ class Lineage(Struct, frozen=True, kw_only=True):
     """A node: `kind`, `id`, what is known of it, and `children`, what it came from."""
 
 
+class Marked(Struct, frozen=True, kw_only=True):
+    """Which memories were hidden, or may be recalled again."""
+
+    memory_ids: list[str]
+    applied: bool | None = None
+    """Whether recalls know of it by now, where that was asked for; else None."""
+
+
+class MemoriesPage(Struct, frozen=True, kw_only=True):
+    """Some of the memories of a space."""
+
+    memories: list[Memory]
+    next: str | None = None
+
+
 class FactsPage(Struct, frozen=True, kw_only=True):
     """Some of the facts of a space."""
 

@@ -19,6 +19,8 @@ from helamem.client.answers import (
     Fact,
     FactsPage,
     Lineage,
+    Marked,
+    MemoriesPage,
     Memory,
     Neighbours,
     Profile,
@@ -35,6 +37,8 @@ MOST_MESSAGES = 1000
 """In one request."""
 MOST_BYTES = 4 * 2**20
 """Of one request, roughly; a gateway takes twice as much."""
+_CONVERSATIONS = 16
+"""Named in one request."""
 _LONGEST_KEY = 200
 _KEY = re.compile(f"[!-~]([ -~]{{0,{_LONGEST_KEY - 2}}}[!-~])?")
 """Printable, and with no space around it, which a header loses."""
@@ -65,7 +69,7 @@ class Call(Struct, Generic[T], frozen=True, kw_only=True):
     method: Literal["GET", "POST"]
     path: str
     answer: type[T]
-    query: Mapping[str, str] = {}
+    query: Mapping[str, str | Sequence[str]] = {}
     body: bytes | None = None
     headers: Mapping[str, str] = {}
     safe: bool
@@ -260,6 +264,53 @@ def memory(space: str, memory_id: str) -> Flow[Memory]:
     return answer
 
 
+def memories(space: str, *, conversations: Sequence[str] | None = None) -> Flow[list[Memory]]:
+    """Return the memories of a space that may be recalled, by the time at which they were said.
+
+    Args:
+        space: Theirs.
+        conversations: Only of these, and of each among its last 1,000 turns alone; None is all of the space.
+    """
+    found: list[Memory] = []
+    parts: list[Sequence[str] | None] = (
+        [None]
+        if conversations is None
+        else [conversations[first : first + _CONVERSATIONS] for first in range(0, len(conversations), _CONVERSATIONS)]
+    )
+    for part in parts:
+        cursor: str | None = ""
+        while cursor is not None:
+            page: MemoriesPage = yield _get(
+                f"{_path(space)}/memories", MemoriesPage, limit="1000", cursor=cursor, conversation=part or ()
+            )
+            found += page.memories
+            cursor = page.next
+    return sorted(found, key=lambda memory: (memory.time, memory.id))
+
+
+def forget(space: str, memory_ids: Sequence[str], reason: str, *, applied: bool = False) -> Flow[Marked]:
+    """Hide memories from recall by an event in the log; `restore` brings them back.
+
+    Args:
+        space: Theirs.
+        memory_ids: Up to 1,000.
+        reason: For whoever looks into the log.
+        applied: Return when recalls know of it, or after some seconds; `applied` of the answer says which.
+
+    Raises:
+        NotFound: The space has no such memory; none was hidden.
+        RetryLater: The gateway cannot be reached, or cannot write now.
+    """
+    answer: Marked = yield _mark(space, "forget", memory_ids, reason, applied=applied)
+    return answer
+
+
+def restore(space: str, memory_ids: Sequence[str], reason: str, *, applied: bool = False) -> Flow[Marked]:
+    """Bring back memories that were hidden; what was erased stays so. Arguments and errors are those of `forget`."""
+    answer: Marked = yield _mark(space, "restore", memory_ids, reason, applied=applied)
+    return answer
+
+
 def neighbours(space: str, memory_id: str, *, as_of: datetime | None = None) -> Flow[Neighbours]:
     """Return a memory and what recalls have linked it to, the strongest first.
 
@@ -362,7 +413,19 @@ def _batch(space: str, bodies: Sequence[bytes], key: str, *, wait: bool) -> Call
     )
 
 
-def _get(path: str, answer: type[T], **query: str) -> Call[T]:
+def _mark(space: str, what: str, memory_ids: Sequence[str], reason: str, *, applied: bool) -> Call[Marked]:
+    return Call(
+        method="POST",
+        path=f"{_path(space)}/{what}",
+        answer=Marked,
+        query={"wait": "applied"} if applied else {},
+        body=_json({"memory_ids": list(memory_ids), "reason": reason}),
+        headers={"Content-Type": "application/json"},
+        safe=True,
+    )
+
+
+def _get(path: str, answer: type[T], **query: str | Sequence[str]) -> Call[T]:
     given = {name: value for name, value in query.items() if value}
     return Call(method="GET", path=path, answer=answer, query=given, safe=True)
 

@@ -15,7 +15,7 @@ from msgspec import Struct
 from helamem.client.answers import ProblemBody
 from helamem.client.problems import ProblemError, UnreachableError, problem_class
 from helamem.client.requests import Call, Flow
-from helamem.schemas.errors import BadInput
+from helamem.schemas.errors import BadInput, HelamemError
 
 _TURNED_AWAY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 """What a gateway answers where it did nothing."""
@@ -74,8 +74,12 @@ def steps(
     try:
         call = next(flow)
         while True:
-            answer = yield from _exchange(call, address, retries, random, now)
-            call = flow.send(answer)
+            try:
+                answer = yield from _exchange(call, address, retries, random, now)
+            except HelamemError as error:
+                call = flow.throw(error)  # it may know what to do about it
+            else:
+                call = flow.send(answer)
     except StopIteration as done:
         result: T = done.value
         return result

@@ -69,6 +69,9 @@ class Client:
     facts = _asking(requests.facts)
     profile = _asking(requests.profile)
     memory = _asking(requests.memory)
+    memories = _asking(requests.memories)
+    forget = _asking(requests.forget)
+    restore = _asking(requests.restore)
     neighbours = _asking(requests.neighbours)
     why = _asking(requests.why)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +27,7 @@ from helamem.processors.reranker.port import Reranker
 from helamem.processors.store.port import EdgeRow, FactRecord, Turn
 from helamem.schemas.errors import BadInput, Conflict, NotFound, Poison, RetryLater
 from helamem.schemas.events import (
+    MAX_INTEGER,
     ConversationMessage,
     EventData,
     MemoryForgotten,
@@ -36,7 +37,7 @@ from helamem.schemas.events import (
     RecallSettings,
 )
 from helamem.schemas.ids import derived_id, id_text, memory_id
-from helamem.schemas.records import Record, TopicPartition
+from helamem.schemas.records import Position, Record, TopicPartition
 from helamem.schemas.settings import ForgettingPolicy, Settings
 from helamem.schemas.times import to_ms
 from helamem.schemas.topics import CONVERSATIONS, RECALLS
@@ -60,6 +61,9 @@ from helamem.streams.tracing.untraced import UNTRACED, Untraced
 SOURCE = "helamem/embedded"
 _FIRST_PAGE = 50
 _PAGE = 1000
+_LAST_TURNS = 1000
+_NEWEST = Position(MAX_INTEGER, MAX_INTEGER)
+"""Behind every record."""
 
 
 class Message(Struct, frozen=True, kw_only=True):
@@ -391,6 +395,36 @@ class Memory:
         """Return memories by id."""
         return await self.instance.store.turns(space, memory_ids)
 
+    async def memories(self, space: str, conversations: Collection[str] | None = None) -> list[Turn]:
+        """Return the memories of a space that may be recalled, by the time at which they were said.
+
+        Args:
+            space: Theirs.
+            conversations: Only of these, and of each among its last 1,000 turns alone; None is all of the space.
+        """
+        store = self.instance.store
+        if conversations is None:
+            turns = [turn async for turn in store.scan_turns(space)]
+        else:
+            tails = [
+                await store.conversation_tail(space, one, _NEWEST, _LAST_TURNS) for one in dict.fromkeys(conversations)
+            ]
+            turns = [turn for tail in tails for turn in tail]
+        found = [turn for turn in turns if not (turn.hidden or turn.erased)]
+        return sorted(found, key=lambda turn: (turn.time_ms, turn.id))
+
+    async def encoded(self, ends: Mapping[TopicPartition, int], timeout_s: float) -> bool:
+        """Wait until memories are what the log makes of them up to here, while `run` processes it.
+
+        Args:
+            ends: Offsets (exclusive).
+            timeout_s: How long.
+
+        Returns:
+            Whether that was in time.
+        """
+        return await self.instance.encoded(ends, timeout_s)
+
     async def spaces(self) -> dict[str, int]:
         """Return the number of memories of every space."""
         return await self.instance.store.spaces()
@@ -427,13 +461,17 @@ class Memory:
         """
         return await self.forgetting.carry_out(decision)
 
-    async def forget(self, space: str, memory_ids: Sequence[str], reason: str) -> None:
-        """Hide memories from recall, by an event in the log; `restore` brings them back."""
-        await self.forgetting.mark(space, memory_ids, MemoryForgotten, reason, time_ms=self._clock())
+    async def forget(self, space: str, memory_ids: Sequence[str], reason: str) -> dict[TopicPartition, int]:
+        """Hide memories from recall, by an event in the log; `restore` brings them back.
 
-    async def restore(self, space: str, memory_ids: Sequence[str], reason: str) -> None:
-        """Bring forgotten memories back."""
-        await self.forgetting.mark(space, memory_ids, MemoryRestored, reason, time_ms=self._clock())
+        Returns:
+            The offsets (exclusive) up to which the log has to be processed for it to be so.
+        """
+        return await self.forgetting.mark(space, memory_ids, MemoryForgotten, reason, time_ms=self._clock())
+
+    async def restore(self, space: str, memory_ids: Sequence[str], reason: str) -> dict[TopicPartition, int]:
+        """Bring forgotten memories back; returns what `forget` does."""
+        return await self.forgetting.mark(space, memory_ids, MemoryRestored, reason, time_ms=self._clock())
 
     async def restore_run(self, run: str, *, space: str | None = None) -> dict[str, list[str]]:
         """Bring back what a run of forgetting hid, but for what was restored, forgotten again or erased since.

@@ -112,6 +112,7 @@ class Memory:
     facts = _waiting(AsyncMemory.facts)
     edges = _waiting(AsyncMemory.edges)
     turns = _waiting(AsyncMemory.turns)
+    memories = _waiting(AsyncMemory.memories)
     spaces = _waiting(AsyncMemory.spaces)
     digest = _waiting(AsyncMemory.digest)
     forgettable = _waiting(AsyncMemory.forgettable)

@@ -25,6 +25,7 @@ TEXTS = ("We have moved from Lisbon to Bergen.", "The piano arrived in Bergen.")
 SHOWN = [
     "GET /facts",
     "GET /profile",
+    "GET /memories",
     "GET /memories/{memory_id}",
     "GET /memories/{memory_id}/neighbours",
     "GET /why/{id}",
@@ -67,7 +68,7 @@ async def test_what_shows_words_is_recorded_with_its_key(gateway: Gateway) -> No
     found = await told(gateway)
     assert [one.did for one in found] == [one.replace(" ", f" {PATH}") for one in SHOWN]
     assert {(one.caller, one.space, one.status) for one in found} == {(id_of(key), "acme/mira", 200)}
-    assert [one.item for one in found] == [None, None, *[ids[0]] * 3, *[None] * 4]
+    assert [one.item for one in found] == [*[None] * 3, *[ids[0]] * 3, *[None] * 4]
     log = gateway.memory.instance.log
     for place in await log.partitions(ACCESS.name):
         assert key not in str(await log.read(place, 0))
@@ -76,7 +77,10 @@ async def test_what_shows_words_is_recorded_with_its_key(gateway: Gateway) -> No
 async def test_every_endpoint_that_shows_words_is_recorded() -> None:
     """A new one is recorded unless somebody says that it shows nothing."""
     recorded = {(method, path) for method, path in NEEDED if is_recorded(method, path)}
-    known = {tuple(one.replace(" ", f" {PATH}").split(" ")) for one in (*SHOWN, "POST /erase")}
+    known = {
+        tuple(one.replace(" ", f" {PATH}").split(" "))
+        for one in (*SHOWN, "POST /erase", "POST /forget", "POST /restore")
+    }
     assert recorded >= known
     assert not {path for _, path in recorded} & {"/metrics", "/live", "/v1/spaces", f"{PATH}/messages"}
 

@@ -59,6 +59,8 @@ async def asked(
         "/messages": said(message_id="new"),
         "/batch": {"messages": [said(message_id="new")]},
         "/recall": {"query": "Where does Mira live?"},
+        "/forget": {"memory_ids": [ids["memory_id"]], "reason": "because"},
+        "/restore": {"memory_ids": [ids["memory_id"]], "reason": "because"},
         "/erase": {"subject": "Mira", "dry_run": True},
         "/reinforce": {"recall_id": ids["recall_id"], "memory_ids": [ids["memory_id"]]},
     }

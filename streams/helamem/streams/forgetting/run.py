@@ -13,6 +13,7 @@ from helamem.processors.store.port import MemoryStore
 from helamem.schemas.errors import BadInput
 from helamem.schemas.events import MemoryForgotten, MemoryRestored, SubjectErased
 from helamem.schemas.ids import derived_id
+from helamem.schemas.records import TopicPartition
 from helamem.schemas.settings import ForgettingPolicy, Settings
 from helamem.schemas.topics import CONTROL
 from helamem.schemas.wire import Event
@@ -128,8 +129,11 @@ class Forgetting:
         reason: str,
         *,
         time_ms: int,
-    ) -> None:
+    ) -> dict[TopicPartition, int]:
         """Append that memories are hidden, or may be recalled again, since somebody named them.
+
+        Returns:
+            The offsets (exclusive) up to which the log has to be processed for it to be so.
 
         Raises:
             RetryLater: The log cannot be written now.
@@ -147,7 +151,8 @@ class Forgetting:
                 )
                 for part in parts
             ]
-            await self._log.append([record_of(event) for event in events])
+            placed = await self._log.append([record_of(event) for event in events])
+        return {partition: offset + 1 for partition, offset in placed}
 
     async def undo(self, run: str, *, time_ms: int, space: str | None = None) -> dict[str, list[str]]:
         """Bring back what a run hid, but for what was restored, forgotten again or erased since.

@@ -343,6 +343,22 @@ class MemoryOut(Answer):
         )
 
 
+class MemoriesOut(Answer):
+    """A page of memories, by the time at which they were said."""
+
+    memories: list[MemoryOut]
+    next: Next = None
+
+
+class MarkedOut(Answer):
+    """Which memories were hidden, or may be recalled again."""
+
+    memory_ids: list[str]
+    applied: Annotated[
+        bool | None, Field(description="Whether recalls know of it by now, where `wait` asked for that; else null.")
+    ] = None
+
+
 class NeighbourOut(Answer):
     """A memory that is linked to another one."""
 

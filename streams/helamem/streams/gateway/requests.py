@@ -125,6 +125,17 @@ class ReinforceIn(Asked):
     memory_ids: Annotated[list[Uuid], Field(min_length=1, max_length=1000)]
 
 
+class MarkIn(Asked):
+    """Which memories to hide from recall, or to bring back, and why."""
+
+    model_config = strict(
+        {"memory_ids": ["0190c0de-1111-4222-8333-444455556667"], "reason": "Mira says that it was a misunderstanding"}
+    )
+
+    memory_ids: Annotated[list[Uuid], Field(min_length=1, max_length=1000)]
+    reason: Annotated[Name, Field(description="For whoever looks into the log; say nothing private here.")]
+
+
 class EraseIn(Asked):
     """Whom to erase in a space."""
 

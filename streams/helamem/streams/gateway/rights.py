@@ -29,8 +29,11 @@ NEEDED: dict[tuple[str, str], Right | None] = {
     ("POST", f"{_SPACE}/messages/batch"): "append",
     ("POST", f"{_SPACE}/recall"): "recall",
     ("POST", f"{_SPACE}/reinforce"): "recall",
+    ("POST", f"{_SPACE}/forget"): "append",
+    ("POST", f"{_SPACE}/restore"): "append",
     ("GET", f"{_SPACE}/facts"): "recall",
     ("GET", f"{_SPACE}/profile"): "recall",
+    ("GET", f"{_SPACE}/memories"): "recall",
     ("GET", f"{_SPACE}/memories/{{memory_id}}"): "recall",
     ("GET", f"{_SPACE}/memories/{{memory_id}}/neighbours"): "recall",
     ("GET", f"{_SPACE}/why/{{id}}"): "audit",
@@ -47,9 +50,12 @@ _UNRECORDED = frozenset(
         ("GET", "/metrics"),
         ("POST", "/v1/owner/call"),
         ("GET", "/v1/dead-letters"),
+        ("POST", "/v1/messages/stream"),
         ("POST", "/v1/recall"),
         ("GET", "/v1/spaces"),
         ("GET", _SPACE),
+        ("POST", f"{_SPACE}/messages"),
+        ("POST", f"{_SPACE}/messages/batch"),
         ("POST", f"{_SPACE}/recall"),
         ("POST", f"{_SPACE}/reinforce"),
     }
@@ -61,4 +67,4 @@ def is_recorded(method: str, path: str) -> bool:
 
     The owner's own calls are not: who has the files needs no gateway to read them.
     """
-    return NEEDED[method, path] not in (None, "append") and (method, path) not in _UNRECORDED
+    return NEEDED[method, path] is not None and (method, path) not in _UNRECORDED

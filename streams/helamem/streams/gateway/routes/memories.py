@@ -1,25 +1,66 @@
-"""Single memories and what they are linked to."""
+"""Memories and what they are linked to."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 from starlette.requests import Request
 
 from helamem.processors.store.port import Turn
 from helamem.schemas.errors import NotFound
 from helamem.schemas.times import format_ms
 from helamem.streams.async_memory import Memory
-from helamem.streams.gateway.answers import MemoryOut, NeighbourOut, NeighboursOut
-from helamem.streams.gateway.fields import AsOfQuery, MemoryIdPath, NamePath, TenantPath
+from helamem.streams.gateway.answers import MemoriesOut, MemoryOut, NeighbourOut, NeighboursOut
+from helamem.streams.gateway.cursors import cursor_of, key_of
+from helamem.streams.gateway.fields import (
+    AsOfQuery,
+    CursorQuery,
+    LimitQuery,
+    MemoryIdPath,
+    Name,
+    NamePath,
+    TenantPath,
+)
 from helamem.streams.gateway.service import service_of
 
-_MEMORY = "/v1/spaces/{tenant}/{name}/memories/{memory_id}"
+_MEMORIES = "/v1/spaces/{tenant}/{name}/memories"
+_MEMORY = f"{_MEMORIES}/{{memory_id}}"
+_MOST_CONVERSATIONS = 16
 
 
 def register(router: APIRouter) -> None:
     """Add the endpoints."""
+    router.get(_MEMORIES, summary="List the memories of a space")(memories)
     router.get(_MEMORY, summary="Look at a memory")(memory)
     router.get(f"{_MEMORY}/neighbours", summary="Look at what a memory is linked to")(neighbours)
+
+
+async def memories(
+    request: Request,
+    *,
+    tenant: TenantPath,
+    name: NamePath,
+    conversation: Annotated[
+        list[Name] | None,
+        Query(
+            max_length=_MOST_CONVERSATIONS,
+            description="Only memories of this conversation, of its last 1,000 turns; may stand several times.",
+        ),
+    ] = None,
+    limit: LimitQuery = 100,
+    cursor: CursorQuery = None,
+) -> MemoriesOut:
+    """Return the memories of a space that may be recalled, by the time at which they were said."""
+    behind = None if cursor is None else key_of(cursor, int, str)
+    with service_of(request).memory() as found_in:
+        found = await found_in.memories(f"{tenant}/{name}", conversation)
+    left = [turn for turn in found if behind is None or (turn.time_ms, turn.id) > behind]
+    page = left[:limit]
+    return MemoriesOut(
+        memories=[MemoryOut.of(turn) for turn in page],
+        next=cursor_of([page[-1].time_ms, page[-1].id]) if len(left) > limit else None,
+    )
 
 
 async def memory(request: Request, tenant: TenantPath, name: NamePath, memory_id: MemoryIdPath) -> MemoryOut:
