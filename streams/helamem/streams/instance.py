@@ -25,6 +25,7 @@ from helamem.processors.encoding.state import embedded_by
 from helamem.processors.port import Processor
 from helamem.processors.store.checkpoints import CheckpointFiles
 from helamem.processors.store.edge import EdgeStore
+from helamem.processors.store.edge_room import OPENING_BYTES, Room
 from helamem.schemas.errors import ConfigurationError, RetryLater
 from helamem.schemas.records import TopicPartition
 from helamem.schemas.settings import Settings
@@ -340,7 +341,10 @@ class Instance:
 async def _open_log(home: Home, clock: Callable[[], int]) -> Log:
     """Return the home's log; a projection has none, and says where to write instead."""
     if home.projection_of is None:
-        return await SqliteLog.open(home.log_path, TOPICS, clock)
+        # What the log takes, the store beside it may need: a mapped page that finds no room kills the process.
+        room = Room(home.path, OPENING_BYTES, what="the home")
+        room.check()
+        return await SqliteLog.open(home.log_path, TOPICS, clock, check_room=room.check)
     return ClosedLog(
         home.topics,
         f"{home.path} was filled by a replay and has no log of its own; write to {home.projection_of} instead",

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
+import httpx
 import pytest
 from starlette.types import Message
 
+from helamem.streams.gateway.problems import MOST_HEAD_BYTES
+from helamem.streams.gateway.server import listening, server_of
 from streams.gateway.asking import SPACE, Gateway, said
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -119,3 +123,88 @@ async def test_events_are_told_to_no_key_that_was_revoked(gateway: Gateway) -> N
     async with asyncio.timeout(30):
         await following
     assert b"".join(told.get_nowait() for _ in range(told.qsize())) == b""
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {f"x-header-{number}": "1" for number in range(101)},
+        {f"x-header-{number}": "x" * 3_000 for number in range(30)},
+        {"x-header": "x" * 66_000},
+    ],
+    ids=["many", "large together", "one large"],
+)
+async def test_headers_are_bounded(gateway: Gateway, headers: dict[str, str]) -> None:
+    """In number and in size, before anything of them is looked at."""
+    for path in ("/v1/spaces", "/live", "/v2/none"):
+        answer = await gateway.client.get(path, headers=headers)
+        assert answer.status_code == 431
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["type"] == "urn:helamem:problem:headers-too-large"
+    some = dict(list(headers.items())[:20]) if len(headers) > 1 else {"x-header": "x" * 60_000}
+    assert (await gateway.client.get("/v1/spaces", headers=some)).status_code == 200
+
+
+@asynccontextmanager
+async def listened(gateway: Gateway) -> AsyncIterator[int]:
+    """Serve a gateway at a port, as `helamem up` does."""
+    listener = listening("127.0.0.1", 0)
+    server = server_of(gateway.app)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    yield listener.getsockname()[1]
+    server.should_exit = True
+    await serving
+    listener.close()
+
+
+async def until_closed(port: int, begin: bytes, endless: bytes) -> tuple[int, bytes]:
+    """Send what has no end; return how many bytes were taken before the other end closed, and what it said."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    answering = asyncio.create_task(reader.read())
+    writer.write(begin)
+    sent = 0
+    try:
+        async with asyncio.timeout(30):
+            while not answering.done():
+                writer.write(endless)
+                sent += len(endless)
+                await writer.drain()
+                await asyncio.sleep(0.001)
+            told = await answering
+    except ConnectionError:
+        told = b"" if answering.cancel() else answering.result()
+    writer.close()
+    return sent, told
+
+
+@pytest.mark.parametrize(
+    ("begin", "endless"),
+    [
+        (b"GET /live HTTP/1.1\r\nHost: localhost\r\nX-A: ", b"x" * 4096),
+        (b"GET /live HTTP/1.1\r\nHost: localhost\r\n", b"".join(b"X-%d: y\r\n" % number for number in range(400))),
+        (b"GET /", b"x" * 4096),
+    ],
+    ids=["one header", "many headers", "an address"],
+)
+async def test_a_head_without_an_end_is_cut_off(gateway: Gateway, begin: bytes, endless: bytes) -> None:
+    """What is read of it is kept in memory: no more than so much, though nobody said who they are."""
+    async with listened(gateway) as port:
+        sent, told = await until_closed(port, begin, endless)
+        assert sent < 10 * MOST_HEAD_BYTES
+        head, _, body = told.partition(b"\r\n\r\n")
+        if told:  # whose last bytes nobody reads is reset, and may see nothing of the answer
+            assert head.startswith(b"HTTP/1.1 431 ")
+            assert json.loads(body)["type"] == "urn:helamem:problem:headers-too-large"
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            assert (await client.get("/live")).status_code == 200
+            large = await client.post(f"{SPACE}/messages", json=said("word " * 6_000))
+            assert large.status_code == 201
+
+
+async def test_what_follows_a_body_has_an_end_too(gateway: Gateway) -> None:
+    """Trailers of a body in chunks."""
+    begin = b"POST /v1/messages/stream HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n"
+    begin += b"Transfer-Encoding: chunked\r\n\r\n1\r\n\n\r\n0\r\nX-A: "
+    async with listened(gateway) as port:
+        sent, _ = await until_closed(port, begin, b"x" * 4096)
+    assert sent < 10 * MOST_HEAD_BYTES

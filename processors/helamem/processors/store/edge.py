@@ -47,6 +47,7 @@ from helamem.processors.store.port import (
     Writes,
 )
 from helamem.processors.store.prepared import PreparedMemory
+from helamem.schemas.errors import RetryLater
 from helamem.schemas.ids import edge_row_id
 from helamem.schemas.records import Position, TopicPartition
 
@@ -103,6 +104,7 @@ class EdgeStore:
         Raises:
             ConfigurationError: The store was made for another dimension, language or version, is damaged, or another
                 process has it open.
+            RetryLater: The disk has too little room, or fails.
         """
         lexical = Lexical(language)
         engine = EdgeEngine(path.name)
@@ -362,6 +364,11 @@ class EdgeStore:
 
 
 def _open_files(path: Path, dimension: int, language: str) -> tuple[Shards, CheckpointFiles]:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        Room(path).check_to_open(sum(not (path / name).exists() for name in Shards._fields))
+    except OSError as error:
+        raise RetryLater(f"the store at {path} cannot be opened: {error}") from error
     shards = open_shards(path, dimension, language)
     try:
         return shards, CheckpointFiles(path / "checkpoints")

@@ -13,6 +13,10 @@ from helamem.schemas.errors import RetryLater
 
 RESERVE_BYTES = 256 * 1024**2
 """Left free at least: one operation may make a shard add a segment file and a piece of its log, 32 MB each."""
+OPENING_BYTES = 64 * 1024**2
+"""Free at least where a store is opened, and while a log beside it grows: files that are mapped have holes."""
+SHARD_BYTES = 48 * 1024**2
+"""What a new shard takes."""
 _MIB = 1024**2
 
 
@@ -22,11 +26,13 @@ class Room:
     Args:
         path: The store's directory.
         reserve_bytes: What must be free for a write.
+        what: Lies at the path.
     """
 
-    def __init__(self, path: Path, reserve_bytes: int = RESERVE_BYTES) -> None:
+    def __init__(self, path: Path, reserve_bytes: int = RESERVE_BYTES, *, what: str = "the store") -> None:
         self._path = path
         self._reserve_bytes = reserve_bytes
+        self._what = what
 
     def check(self) -> None:
         """Refuse to go on when there is too little.
@@ -35,6 +41,14 @@ class Room:
             RetryLater: Says how much is free and how much is needed.
         """
         self._need(self._reserve_bytes)
+
+    def check_to_open(self, new_shards: int) -> None:
+        """Refuse to open a store, or to make so many shards, where there is too little room for it.
+
+        Raises:
+            RetryLater: Says how much is free and how much is needed.
+        """
+        self._need(OPENING_BYTES + new_shards * SHARD_BYTES)
 
     def check_for_copy(self) -> None:
         """Refuse to go on unless the whole store would fit once more, as while segments are merged.
@@ -50,6 +64,6 @@ class Room:
         free_bytes = disk.f_bavail * disk.f_frsize
         if free_bytes < size_bytes:
             raise RetryLater(
-                f"the disk that holds the store at {self._path} is almost full: {free_bytes // _MIB:,} MiB are free, "
-                f"{size_bytes // _MIB:,} MiB are needed to go on safely; free some space"
+                f"the disk that holds {self._what} at {self._path} is almost full: {free_bytes // _MIB:,} MiB are "
+                f"free, {size_bytes // _MIB:,} MiB are needed to go on safely; free some space"
             )

@@ -21,7 +21,15 @@ from helamem.streams.gateway.accessed import SCOPE as ACCESSED
 from helamem.streams.gateway.accessed import Accessed
 from helamem.streams.gateway.callers import OWNER, SCOPE, Caller
 from helamem.streams.gateway.keys import ApiKey
-from helamem.streams.gateway.problems import Problem, away, failed, problem_of
+from helamem.streams.gateway.problems import (
+    MOST_HEAD_BYTES,
+    MOST_HEADERS,
+    Problem,
+    away,
+    failed,
+    problem_of,
+    too_many_headers,
+)
 from helamem.streams.gateway.rights import NEEDED
 from helamem.streams.gateway.routes.console import ASSETS
 from helamem.streams.gateway.service import Service
@@ -133,6 +141,8 @@ class _Visit:
         Raises:
             Problem: They may not.
         """
+        if len(headers.raw) > MOST_HEADERS or _size_bytes(self._scope) > MOST_HEAD_BYTES:
+            raise too_many_headers()
         _check_origin(headers)
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()):
@@ -195,6 +205,12 @@ class _Visit:
                 "key": caller.key.id if isinstance(caller, Caller) and caller.key is not None else None,
             },
         )
+
+
+def _size_bytes(scope: Scope) -> int:
+    """Return the size of a request's address and headers."""
+    address = len(scope.get("raw_path") or b"") + len(scope["query_string"])
+    return address + sum(len(name) + len(value) + len(": \r\n") for name, value in scope["headers"])
 
 
 def _too_often(who: str, per_s: float, wait_s: float) -> Problem:

@@ -19,6 +19,10 @@ from helamem.schemas.errors import BadInput, ConfigurationError, Conflict, Helam
 from helamem.streams.log.writer_lock import InUseError
 
 MEDIA_TYPE = "application/problem+json"
+MOST_HEADERS = 100
+"""Of one request."""
+MOST_HEAD_BYTES = 64 * 2**10
+"""Of a request's line and headers together."""
 RETRY_S = 1
 """After how long to try again what is away."""
 _MOST_TOLD = 100
@@ -89,6 +93,15 @@ def problem_of(error: HelamemError) -> Problem:
 def away(detail: str, after_s: float = RETRY_S) -> Problem:
     """Return the problem of something that is away and comes back."""
     return Problem(503, "retry-later", detail, headers={"Retry-After": str(max(1, math.ceil(after_s)))})
+
+
+def too_many_headers() -> Problem:
+    """Return the problem of a request whose headers are too many or too large."""
+    return Problem(
+        431,
+        "headers-too-large",
+        f"a request has at most {MOST_HEADERS} headers, and {MOST_HEAD_BYTES:,} bytes with its first line; send fewer",
+    )
 
 
 def failed(error: BaseException) -> Problem:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ipaddress
 import logging
 import socket
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from typing import Literal
 
 import uvicorn
@@ -109,6 +111,7 @@ def server_of(app: ASGIApp, *, lifespan: Literal["on", "off"] = "off") -> Server
     return Server(
         uvicorn.Config(
             app,
+            http=_http(),
             log_config=None,
             access_log=False,
             lifespan=lifespan,
@@ -119,3 +122,12 @@ def server_of(app: ASGIApp, *, lifespan: Literal["on", "off"] = "off") -> Server
             timeout_graceful_shutdown=GRACE_S,
         )
     )
+
+
+def _http() -> type[asyncio.Protocol] | Literal["h11"]:
+    """Return what reads requests: h11 has a bound of its own, and httptools, which is faster, is given one."""
+    if find_spec("httptools") is None:
+        return "h11"
+    from helamem.streams.gateway.bounded import BoundedProtocol  # noqa: PLC0415 - it needs httptools
+
+    return BoundedProtocol

@@ -34,8 +34,17 @@ class SqliteLog:
     It belongs to the event loop that opened it.
     """
 
-    def __init__(self, path: Path, topics: Sequence[TopicSpec], clock: Callable[[], int], *, read_only: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        topics: Sequence[TopicSpec],
+        clock: Callable[[], int],
+        *,
+        read_only: bool,
+        check_room: Callable[[], None],
+    ) -> None:
         self._path = path
+        self._check_room = check_room
         self._clock = clock
         self._read_only = read_only
         self._partitioner = Partitioner(topics)
@@ -53,7 +62,13 @@ class SqliteLog:
 
     @classmethod
     async def open(
-        cls, path: Path, topics: Sequence[TopicSpec], clock: Callable[[], int], *, read_only: bool = False
+        cls,
+        path: Path,
+        topics: Sequence[TopicSpec],
+        clock: Callable[[], int],
+        *,
+        read_only: bool = False,
+        check_room: Callable[[], None] = lambda: None,
     ) -> Self:
         """Open a log, and make it where there is none.
 
@@ -62,6 +77,7 @@ class SqliteLog:
             topics: The topics that it holds; a file that was restored from an archive may hold a later generation.
             clock: Returns milliseconds since 1970; append times come from it.
             read_only: Look at a log, also while another process writes it.
+            check_room: Asked before each commit, by a thread; what it raises keeps records from the log.
 
         Raises:
             BadInput: There is nothing to look at, or the path cannot be written.
@@ -69,7 +85,7 @@ class SqliteLog:
                 topic has another number of partitions.
             RetryLater: The disk is full or fails.
         """
-        log = cls(path, topics, clock, read_only=read_only)
+        log = cls(path, topics, clock, read_only=read_only, check_room=check_room)
         loop = asyncio.get_running_loop()
         try:
             if not read_only:
@@ -213,7 +229,7 @@ class SqliteLog:
             while self._waiting:
                 together, rows = self._gather()
                 try:
-                    offsets = await loop.run_in_executor(self._writer_thread, file.append, rows, self._clock)
+                    offsets = await loop.run_in_executor(self._writer_thread, self._write, file, rows)
                 except BaseException as error:
                     for _, acknowledged in together:
                         if not acknowledged.done():
@@ -230,6 +246,10 @@ class SqliteLog:
                 self._appended = asyncio.Event()
         finally:
             self._appending = None
+
+    def _write(self, file: SqliteFile, rows: _Rows) -> list[int]:
+        self._check_room()
+        return file.append(rows, self._clock)
 
     def _gather(self) -> tuple[list[tuple[_Rows, asyncio.Future[list[int]]]], _Rows]:
         together = []
