@@ -1,8 +1,9 @@
 """Recalls and appends through a gateway on loopback, beside the same calls in process: the ratio is what to look at.
 
 Both answer from the same home, in alternation, and process nothing meanwhile; the gateway once more with
-HELAMEM_RECALL_AUDIT=relaxed. The client is a process of its own and as
-small as can be, so that what is measured is the gateway.
+HELAMEM_RECALL_AUDIT=relaxed. The client is a process of its own and as small as can be, so that what is measured is the
+gateway. Beside them stand two servers that do nothing (`bare_server.py`), asked the same appends: no gateway on such a
+server can be faster than the first.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -134,33 +136,51 @@ def _sent(said: Message) -> dict[str, Any]:
     return {"conversation": said.conversation, "speaker": said.speaker, "text": said.text}
 
 
-async def _over_http(home: Path, recalls: int, appends: int, audit: str = "strict") -> dict[str, Any]:
+@asynccontextmanager
+async def _serving(*program: str, audit: str = "strict") -> AsyncIterator[_Connections]:
     serving = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "helamem.streams.cli", "gateway", "--home", str(home), "--port", "0",
+        sys.executable, "-m", *program,
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, "HELAMEM_RECALL_AUDIT": audit},
     )  # fmt: skip
     assert serving.stderr is not None
-    connections = _Connections(json.loads(await serving.stderr.readline())["event"].split(" at ")[1].split(";")[0])
-    questions = [_question(number) for number in range(recalls)]
+    try:
+        yield _Connections(json.loads(await serving.stderr.readline())["event"].split(" at ")[1].split(";")[0])
+    finally:
+        serving.terminate()
+        await serving.communicate()
 
-    async def recall(number: int) -> object:
-        space, query = questions[number % recalls]
-        return await connections.ask(f"/v1/spaces/{space}/recall", msgspec.json.encode({"query": query}))
 
+def _append_by(connections: _Connections) -> Ask:
     async def append(number: int) -> object:
         said = _said(number)
         return await connections.ask(f"/v1/spaces/{said.space}/messages", msgspec.json.encode(_sent(said)))
 
-    async def append_batch(number: int) -> object:
-        said = _said(number)
-        body = msgspec.json.encode({"messages": [_sent(said)] * BATCH})
-        return await connections.ask(f"/v1/spaces/{said.space}/messages/batch", body)
+    return append
 
-    try:
-        return await _measured(recall, append, append_batch, recalls, appends)
-    finally:
-        serving.terminate()
-        await serving.communicate()
+
+async def _bare(kind: str, appends: int) -> float:
+    """Return the requests a second of a server that does nothing."""
+    async with _serving("benchmarks.bare_server", kind) as connections:
+        per_s, _ = await _timed(_append_by(connections), appends, AT_ONCE)
+    return per_s
+
+
+async def _over_http(home: Path, recalls: int, appends: int, audit: str = "strict") -> dict[str, Any]:
+    questions = [_question(number) for number in range(recalls)]
+
+    gateway = ("helamem.streams.cli", "gateway", "--home", str(home), "--port", "0")
+    async with _serving(*gateway, audit=audit) as connections:
+
+        async def recall(number: int) -> object:
+            space, query = questions[number % recalls]
+            return await connections.ask(f"/v1/spaces/{space}/recall", msgspec.json.encode({"query": query}))
+
+        async def append_batch(number: int) -> object:
+            said = _said(number)
+            body = msgspec.json.encode({"messages": [_sent(said)] * BATCH})
+            return await connections.ask(f"/v1/spaces/{said.space}/messages/batch", body)
+
+        return await _measured(recall, _append_by(connections), append_batch, recalls, appends)
 
 
 def _figures(one: dict[str, Any]) -> dict[str, float]:
@@ -186,6 +206,7 @@ def run(*, quick: bool) -> dict[str, Any]:
         (QUICK_MEMORIES, QUICK_RECALLS, QUICK_APPENDS, QUICK_ROUNDS) if quick else (MEMORIES, RECALLS, APPENDS, ROUNDS)
     )
     inside, outside, relaxed = list[dict[str, float]](), list[dict[str, float]](), list[dict[str, float]]()
+    bare = list[dict[str, float]]()
     with TemporaryDirectory() as directory:
         home = Path(directory) / "home"
         asyncio.run(_filled(home, memories))
@@ -193,9 +214,14 @@ def run(*, quick: bool) -> dict[str, Any]:
             inside.append(_figures(asyncio.run(_in_process(home, recalls, appends))))
             outside.append(_figures(asyncio.run(_over_http(home, recalls, appends))))
             relaxed.append(_of_recalls(_figures(asyncio.run(_over_http(home, recalls, appends, "relaxed")))))
+            bare.append({f"{kind}_per_s": asyncio.run(_bare(kind, appends)) for kind in ("asgi", "fastapi")})
     ratios = [
         {name: theirs[name] / ours[name] for name in ours if name.endswith(("_per_s", "_in_batches"))}
         for ours, theirs in zip(inside, outside, strict=True)
+    ]
+    of_bare = [
+        {name: theirs["appends_per_s"] / nothing[name] for name in nothing}
+        for nothing, theirs in zip(bare, outside, strict=True)
     ]
     return {
         "memories": memories,
@@ -204,7 +230,9 @@ def run(*, quick: bool) -> dict[str, Any]:
         "in_process": medians(inside),
         "over_http": medians(outside),
         "over_http_relaxed": medians(relaxed),
+        "doing_nothing": medians(bare),
         "ratio": medians(ratios),
+        "appends_of_doing_nothing": medians(of_bare),
         "ratios": [{name: significant(value) for name, value in one.items()} for one in ratios],
         "target": TARGET,
     }

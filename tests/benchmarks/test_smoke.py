@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
         ("fold", ["random", "repeating", "live"]),
         ("kafka", ["one_worker", "two_workers", "bounds", "recalls", "ratio", "delay_ms_at_half_load"]),
         ("replay", ["messages", "messages_and_recalls"]),
-        ("gateway", ["in_process", "over_http", "over_http_relaxed", "ratio", "target"]),
+        ("gateway", ["in_process", "over_http", "over_http_relaxed", "doing_nothing", "ratio", "target"]),
         ("memory", ["product", "store_alone", "besides_the_store"]),
         ("million", ["log_read_per_s", "store_written_per_s", "replayed_per_s", "ratio_to_the_lower", "stages"]),
         ("past", ["snapshots", "small_space_before_its_first_snapshot", "large_space_at_its_beginning", "target"]),

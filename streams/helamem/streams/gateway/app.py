@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 from helamem.streams.gateway import problems
 from helamem.streams.gateway.door import Door
 from helamem.streams.gateway.guarded import GuardedRoute
+from helamem.streams.gateway.quick_append import QuickAppend
 from helamem.streams.gateway.routes import (
     console,
     dead_letters,
@@ -48,7 +49,7 @@ _SUBJECTS = (
 
 def build_app(service: Service) -> ASGIApp:
     """Return the application that answers from a service."""
-    return Door(build_api(service), service)
+    return Door(QuickAppend(build_api(service), service), service)
 
 
 def build_api(service: Service | None = None) -> FastAPI:

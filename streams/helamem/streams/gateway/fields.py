@@ -11,8 +11,8 @@ from helamem.schemas.errors import BadInput
 from helamem.schemas.events import MAX_TEXT
 from helamem.schemas.times import parse_time
 
-_TENANT = "[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
-_NAME = "[A-Za-z0-9][A-Za-z0-9_.:@-]{0,127}"
+TENANT = "[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+NAME = "[A-Za-z0-9][A-Za-z0-9_.:@-]{0,127}"
 _MOST_FIELDS = 32
 """That an object of a request may have: more than any takes, and so few that telling what is wrong stays cheap."""
 _UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
@@ -60,11 +60,11 @@ Time = Annotated[
 Said = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 Uuid = Annotated[str, Field(pattern=_UUID, max_length=36)]
-Space = Annotated[str, Field(pattern=f"^{_TENANT}/{_NAME}$", max_length=193, examples=["acme/mira"])]
+Space = Annotated[str, Field(pattern=f"^{TENANT}/{NAME}$", max_length=193, examples=["acme/mira"])]
 TenantPath = Annotated[
     str,
     Path(
-        pattern=f"^{_TENANT}$",
+        pattern=f"^{TENANT}$",
         max_length=64,
         description="The part of the space's name before the slash.",
         examples=["acme"],
@@ -73,7 +73,7 @@ TenantPath = Annotated[
 NamePath = Annotated[
     str,
     Path(
-        pattern=f"^{_NAME}$",
+        pattern=f"^{NAME}$",
         max_length=128,
         description="The part of the space's name behind the slash.",
         examples=["mira"],

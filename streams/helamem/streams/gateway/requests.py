@@ -54,8 +54,8 @@ class MessageIn(Asked):
         ),
     ] = None
 
-    def message(self, space: str, message_id: str | None) -> Message:
-        """Return it as the library takes it, with this id where it has none of its own."""
+    def message(self, space: str) -> Message:
+        """Return it as the library takes it."""
         return Message(
             space=space,
             conversation=self.conversation,
@@ -63,7 +63,7 @@ class MessageIn(Asked):
             text=self.text,
             time=_moment(self.time),
             role=self.role,
-            message_id=self.message_id or message_id,
+            message_id=self.message_id,
             data_subjects=tuple(self.data_subjects or ()),
         )
 

@@ -8,14 +8,16 @@ from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
 from helamem.schemas.errors import BadInput
 from helamem.schemas.ids import derived_id
 from helamem.streams.appending import Admitting, Appended
+from helamem.streams.async_memory import Message
 from helamem.streams.gateway.answers import AppendedOut, BatchAppended, MessageAppended, StreamAppended
-from helamem.streams.gateway.callers import caller_of
+from helamem.streams.gateway.callers import Caller, caller_of
 from helamem.streams.gateway.fields import IdempotencyKey, NamePath, TenantPath
 from helamem.streams.gateway.keys import ApiKey
 from helamem.streams.gateway.lines import append_stream
@@ -27,7 +29,7 @@ from helamem.streams.gateway.token import Token
 SEARCHABLE_S = 10.0
 """How long `wait=searchable` waits."""
 NDJSON = "application/x-ndjson"
-_MESSAGES = "/v1/spaces/{tenant}/{name}/messages"
+MESSAGES = "/v1/spaces/{tenant}/{name}/messages"
 _LINE = (
     '{"space": "acme/mira", "conversation": "monday", "message_id": "monday:1", "speaker": "Mira", '
     '"text": "We have moved from Lisbon to Bergen.", "time": "2025-05-12T18:00:00Z"}\n'
@@ -47,9 +49,9 @@ def register(router: APIRouter) -> None:
     """Add the endpoints."""
     one: _Answers = {200: {"description": "It was there already.", "model": MessageAppended}}
     several: _Answers = {200: {"description": "All of it was there already.", "model": BatchAppended}}
-    router.post(_MESSAGES, status_code=HTTPStatus.CREATED, summary="Append a message", responses=one)(append)
+    router.post(MESSAGES, status_code=HTTPStatus.CREATED, summary="Append a message", responses=one)(append)
     router.post(
-        f"{_MESSAGES}/batch", status_code=HTTPStatus.CREATED, summary="Append messages of a space", responses=several
+        f"{MESSAGES}/batch", status_code=HTTPStatus.CREATED, summary="Append messages of a space", responses=several
     )(append_batch)
     router.post(
         "/v1/messages/stream",
@@ -129,13 +131,38 @@ async def _append(
     searchable: bool,
     key: str | None,
 ) -> tuple[list[Appended], bool | None]:
-    service, caller = service_of(request), caller_of(request)
+    messages = [one.message(space) for one in said]
+    appended, in_time = await append_keyed(
+        service_of(request), caller_of(request), space, messages, key=key, searchable=searchable
+    )
+    if all(one.repeated for one in appended):
+        response.status_code = HTTPStatus.OK
+    return appended, in_time
+
+
+async def append_keyed(
+    service: Service, caller: Caller, space: str, said: Sequence[Message], *, key: str | None, searchable: bool
+) -> tuple[list[Appended], bool | None]:
+    """Append messages of a space, and wait until they can be recalled where that is asked for.
+
+    Args:
+        service: What endpoints share.
+        caller: Who asks; their right has been looked at.
+        space: Of all of them.
+        said: The messages; those without an id get one by the idempotency key and their place.
+        key: The idempotency key, or None.
+        searchable: Whether to wait.
+
+    Returns:
+        Where each stands, and whether all can be recalled; None where nobody asked.
+    """
     if searchable and not service.behind.processed:
         raise BadInput("this gateway processes nothing, so nothing becomes searchable; leave `wait` out")
     ids = [None if key is None else derived_id("idempotency", space, str(place), key) for place in range(len(said))]
-    messages = [one.message(space, id_) for one, id_ in zip(said, ids, strict=True)]
+    messages = [
+        one if id_ is None or one.message_id is not None else replace(one, message_id=id_)
+        for one, id_ in zip(said, ids, strict=True)
+    ]
     with service.memory() as memory:
         appended = await memory.append_once(messages, _counted(service, caller.key))
-        if all(one.repeated for one in appended):
-            response.status_code = HTTPStatus.OK
         return appended, await memory.searchable(appended, SEARCHABLE_S) if searchable else None
