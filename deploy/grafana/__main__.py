@@ -10,10 +10,12 @@ import json
 import sys
 from pathlib import Path
 
-from deploy.grafana.boards import kafka_and_qdrant, memory, overview, pipeline, recall, replay_and_audit
+from deploy.grafana.boards import gateway, kafka_and_qdrant, memory, overview, pipeline, recall, replay_and_audit
 from deploy.grafana.vocabulary import written
 
-BOARDS = tuple(module.BOARD for module in (overview, pipeline, memory, recall, replay_and_audit, kafka_and_qdrant))
+BOARDS = tuple(
+    module.BOARD for module in (overview, pipeline, memory, recall, gateway, replay_and_audit, kafka_and_qdrant)
+)
 DEPLOY = Path(__file__).parents[1]
 CHART = DEPLOY / "helm" / "helamem" / "files"
 

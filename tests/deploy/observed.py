@@ -14,6 +14,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import httpx
 import orjson
 import pytest
 
@@ -32,8 +33,8 @@ from streams.cli.fleet import Fleet
 from streams.cli.shell import ended, run, start
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-JOBS = ("library", "store", "worker", "archive", "audit", "replay")
-STAYING = ("library", "store", "worker", "archive")
+JOBS = ("library", "store", "worker", "gateway", "archive", "audit", "replay")
+STAYING = ("library", "store", "worker", "gateway", "archive")
 """Those that do not end by themselves."""
 EVERY_MS = 250
 _DEMO = files("helamem.streams.demo")
@@ -98,6 +99,7 @@ class _Run:
         assert run("topics", "apply").code == 0
         self._start("serving the store", "store", "--home", self._fleet.home, "--metrics", self._ports["store"])
         self._fleet.ready_worker("all", "--app", "facts_webhook:app", "--metrics", self._ports["worker"])
+        self._start("answering for", "up", "--home", self._folder / "served", "--port", self._ports["gateway"])
 
     async def live(self, rounds: int, pause_s: float) -> None:
         """Play the demo's conversations in rounds, in a library and in the fleet, beside an archiver."""
@@ -123,6 +125,7 @@ class _Run:
                     self._asked += 1
                 await memory.process()
                 await asyncio.to_thread(self._feed_fleet, part, number)
+                await asyncio.to_thread(self._ask_gateway)
                 await asyncio.to_thread(self._wait_until_seen)
                 await over
             for job in STAYING:
@@ -153,6 +156,19 @@ class _Run:
         facts = [record(distilled(f"{number}-{n}", f"fact {n} of {number}")) for n in range(3)]
         self._fleet.append(*part, *facts)
         self._posted += len(facts)
+
+    def _ask_gateway(self) -> None:
+        """Append, recall and follow events, and do what is turned away: too many headers, and a page of another's."""
+        space = "/v1/spaces/acme/mira"
+        said = {"conversation": "monday", "speaker": "Mira", "text": "We have moved from Lisbon to Bergen."}
+        with httpx.Client(base_url=f"http://127.0.0.1:{self._ports['gateway']}") as client:
+            assert client.post(f"{space}/messages?wait=searchable", json=said).status_code == 201
+            assert client.post(f"{space}/recall", json={"query": "Where does Mira live?"}).status_code == 200
+            with client.stream("GET", f"{space}/events", params={"begin": "first"}) as events:
+                next(events.iter_raw())
+            heap = {f"x-{number}": "1" for number in range(200)}
+            assert client.get("/v1/spaces", headers=heap).status_code == 431
+            assert client.get("/v1/spaces", headers={"Origin": "https://elsewhere.example"}).status_code == 403
 
     def _wait_until_seen(self) -> None:
         """Wait until Prometheus has seen what was done, so that what is done next is seen as something new."""

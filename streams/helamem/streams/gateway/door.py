@@ -30,6 +30,7 @@ from helamem.streams.gateway.problems import (
     problem_of,
     too_many_headers,
 )
+from helamem.streams.gateway.problems import SCOPE as PROBLEM
 from helamem.streams.gateway.rights import NEEDED
 from helamem.streams.gateway.routes.console import ASSETS
 from helamem.streams.gateway.service import Service
@@ -108,7 +109,7 @@ class _Visit:
             problem = await self._visit(counting, noting)
             if problem is not None:
                 self._instead = None
-                await problem.response()(self._scope, receive, noting)
+                await problem.answer(self._scope)(self._scope, receive, noting)
         finally:
             self._note()
 
@@ -192,6 +193,8 @@ class _Visit:
         status = f"{self._status // 100}xx"
         self._service.metrics.add(c.HTTP_REQUESTS, method=method, route=route, status=status)
         self._service.metrics.observe(c.HTTP_SECONDS, seconds, method=method, route=route)
+        if PROBLEM in self._scope:
+            self._service.metrics.add(c.HTTP_PROBLEMS, problem=self._scope[PROBLEM])
         if not _log.isEnabledFor(logging.DEBUG):
             return
         caller = self._scope.get(SCOPE)

@@ -14,11 +14,14 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from helamem.schemas.errors import BadInput, ConfigurationError, Conflict, HelamemError, NotFound, RetryLater
 from helamem.streams.log.writer_lock import InUseError
 
 MEDIA_TYPE = "application/problem+json"
+SCOPE = "helamem.problem"
+"""Where in the scope the kind of what was answered stands, where that is a problem."""
 MOST_HEADERS = 100
 """Of one request."""
 MOST_HEAD_BYTES = 64 * 2**10
@@ -59,6 +62,11 @@ class Problem(Exception):  # noqa: N818 - it is called so by its standard
         self.detail = detail
         self.headers = dict(headers or {})
         self.fields = list(fields)
+
+    def answer(self, scope: Scope) -> Response:
+        """Return the answer to a request, and leave in its scope what kind of problem it is."""
+        scope[SCOPE] = self.kind
+        return self.response()
 
     def response(self) -> Response:
         """Return the answer."""
@@ -119,17 +127,17 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _of_others)
 
 
-async def _of_problem(_: Request, error: Exception) -> Response:
+async def _of_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    return error.response()
+    return error.answer(request.scope)
 
 
-async def _of_ours(_: Request, error: Exception) -> Response:
+async def _of_ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, HelamemError)
-    return problem_of(error).response()
+    return problem_of(error).answer(request.scope)
 
 
-async def _of_validation(_: Request, error: Exception) -> Response:
+async def _of_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     fields = [
         {"field": "body", "reason": f"Is no JSON from character {one['loc'][-1]} on"}
@@ -140,25 +148,25 @@ async def _of_validation(_: Request, error: Exception) -> Response:
     first = fields[0]
     return Problem(
         422, "invalid", f"{first['field']}: {first['reason']}; mend the request and send it again", fields=fields
-    ).response()
+    ).answer(request.scope)
 
 
 async def _of_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if isinstance(error.__cause__, Problem):  # raised where the body was read
-        return error.__cause__.response()
+        return error.__cause__.answer(request.scope)
     kind, detail = "bad-request", f"{error.detail}; see /openapi.json"
     if error.status_code == HTTPStatus.NOT_FOUND:
         kind, detail = "not-found", f"there is no {request.url.path}; /openapi.json lists all that there is"
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         kind = "method-not-allowed"
         detail = f"{request.url.path} does not take {request.method}; /openapi.json says what it takes"
-    return Problem(error.status_code, kind, detail, headers=error.headers).response()
+    return Problem(error.status_code, kind, detail, headers=error.headers).answer(request.scope)
 
 
-async def _of_others(_: Request, __: Exception) -> Response:
+async def _of_others(request: Request, _: Exception) -> Response:
     """Answer; the error goes on to the door, which logs it."""
-    return _unforeseen().response()
+    return _unforeseen().answer(request.scope)
 
 
 def _unforeseen() -> Problem:

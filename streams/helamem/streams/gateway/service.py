@@ -20,6 +20,7 @@ from helamem.streams.gateway.served import new_token
 from helamem.streams.gateway.token import Token
 from helamem.streams.gateway.walks import Walks
 from helamem.streams.log.port import Log
+from helamem.streams.metrics import catalogue as c
 from helamem.streams.metrics.registry import Metrics
 from helamem.streams.metrics.server import Health
 
@@ -69,6 +70,7 @@ class Service:
         self.walks = Walks()
         """Through histories, from page to page."""
         self._streams = 0
+        metrics.set(c.HTTP_STREAMS, 0)
         self._rebuilding = asyncio.Lock()
 
     @contextmanager
@@ -114,10 +116,12 @@ class Service:
     def streaming(self) -> Iterator[None]:
         """Count a stream of events as long as it lasts."""
         self._streams += 1
+        self.metrics.set(c.HTTP_STREAMS, self._streams)
         try:
             yield
         finally:
             self._streams -= 1
+            self.metrics.set(c.HTTP_STREAMS, self._streams)
 
     @asynccontextmanager
     async def rebuilding(self) -> AsyncIterator[None]:

@@ -36,6 +36,7 @@ LABELS: dict[str, str] = {
     "number or words; docs/distillation.md says what each asks for",
     "method": "of HTTP; other for any that is none",
     "route": "path template of an endpoint, such as /v1/spaces/{tenant}/{name}/recall; none for other paths",
+    "problem": "last part of a problem's type, such as quota-exceeded; docs/gateway.md says what problems are",
     "status": "class of an answer's status: 2xx, 4xx or 5xx",
     "version": "of helamem",
 }
@@ -461,6 +462,22 @@ HTTP_SECONDS = Metric(
     meaning="Time of one request in a gateway, until its answer was given to the connection.",
     action="Rising for recalls: see the time of recalls. For messages: see the time of appends.",
 )
+HTTP_PROBLEMS = Metric(
+    name="helamem_http_problems_total",
+    kind="counter",
+    unit="count",
+    labels=("problem",),
+    meaning="Requests that a gateway answered with a problem, by its type.",
+    action="too-many-requests, quota-exceeded: raise the bound of the key or the tenant, or ask who asks so much. "
+    "unauthorized, forbidden: see helamem access. retry-later: see the store and the log. failed: report it.",
+)
+HTTP_STREAMS = Metric(
+    name="helamem_http_event_streams",
+    kind="gauge",
+    unit="count",
+    meaning="Streams of events that somebody follows at a gateway now.",
+    action="Near 256, which is all that may be: a client opens new ones and closes none.",
+)
 REBALANCES = Metric(
     name="helamem_rebalances_total",
     kind="counter",
@@ -713,6 +730,8 @@ OURS: tuple[Metric, ...] = (
     UNACKNOWLEDGED,
     HTTP_REQUESTS,
     HTTP_SECONDS,
+    HTTP_PROBLEMS,
+    HTTP_STREAMS,
     LOG_ERRORS,
     REBALANCES,
     PARTITIONS_HELD,
