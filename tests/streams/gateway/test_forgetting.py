@@ -61,11 +61,15 @@ async def test_nobody_waits_where_nothing_is_processed(gateway: Gateway) -> None
 
 
 async def test_who_hid_something_is_recorded(gateway: Gateway) -> None:
-    """In the log before it is answered, as of an erasure; a key that may only recall hides nothing."""
+    """In the log before it is answered, as of an erasure; a key that may only append, or only recall, hides nothing."""
     (first,) = await gateway.remember(TEXTS[0])
-    key, reading = gateway.key("acme", "append"), gateway.key("acme", "recall")
+    key = gateway.key("acme", "append", "recall")
     body = {"memory_ids": [first], "reason": "because"}
-    assert (await gateway.client_of(reading).post(f"{SPACE}/forget", json=body)).status_code == 403
+    for lacking in (gateway.key("acme", "append"), gateway.key("acme", "recall")):
+        for what in ("forget", "restore"):
+            refused = await gateway.client_of(lacking).post(f"{SPACE}/{what}", json=body)
+            assert refused.status_code == 403
+            assert "needs a key with the rights append and recall" in refused.json()["detail"]
     assert (await gateway.client_of(key).post(f"{SPACE}/forget", json=body)).status_code == 200
     told = await accesses(gateway.memory.instance.log, most=10, space="acme/mira")
     path = "POST /v1/spaces/{tenant}/{name}/forget"

@@ -30,7 +30,7 @@ def test_the_table_of_rights_is_complete() -> None:
     """It names every endpoint there is, and none that there is not: all of them are in the document."""
     made = {(method.upper(), path) for path, methods in DOCUMENT["paths"].items() for method in methods}
     assert made == set(NEEDED) - UNDOCUMENTED
-    assert set(NEEDED.values()) <= {None, *RIGHTS}
+    assert {right for rights in NEEDED.values() for right in rights} == {*RIGHTS}
 
 
 def test_a_route_that_the_table_lacks_cannot_be_made() -> None:
@@ -41,12 +41,14 @@ def test_a_route_that_the_table_lacks_cannot_be_made() -> None:
 
 
 def test_the_document_tells_the_rights() -> None:
-    for (method, path), right in NEEDED.items():
+    """To programs, and to people in what they read of an endpoint."""
+    for (method, path), rights in NEEDED.items():
         if (method, path) in UNDOCUMENTED:
             continue
         operation = DOCUMENT["paths"][path][method.lower()]
-        assert operation.get("x-helamem-right") == right
-        assert ("security" in operation) == (right is not None)
+        assert tuple(operation.get("x-helamem-rights", ())) == rights
+        assert ("security" in operation) == bool(rights)
+        assert all(f"`{right}`" in operation["description"].splitlines()[-1] for right in rights)
 
 
 async def asked(
@@ -83,7 +85,8 @@ async def test_a_key_of_another_tenant_gets_nowhere(
 ) -> None:
     """By the space's own name 403; by its ids in a space of one's own nothing of the other is in the answer.
 
-    The same with a key of the tenant whose pattern leaves the space out. The space's own key gets what it asks for.
+    The same with a key of the tenant whose pattern leaves the space out, and with one that lacks one of the rights. The
+    space's own key gets what it asks for.
     """
     own = gateway.client_of(gateway.key("acme"))
     other = gateway.client_of(gateway.key("other"))
@@ -92,6 +95,10 @@ async def test_a_key_of_another_tenant_gets_nowhere(
         refused = await asked(client, endpoint, "acme/mira", ids)
         assert refused.status_code == 403, refused.text
         assert "Lisbon" not in refused.text
+    for right in NEEDED[endpoint]:
+        lacking = gateway.client_of(gateway.key("acme", *(one for one in RIGHTS if one != right)))
+        refused = await asked(lacking, endpoint, "acme/mira", ids)
+        assert (refused.status_code, right in refused.json()["detail"]) == (403, True)
     inside = await asked(other, endpoint, "other/mira", ids)
     assert "Lisbon" not in inside.text
     assert ids["memory_id"] not in inside.text or inside.status_code == 404

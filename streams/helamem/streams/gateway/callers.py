@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 from starlette.requests import Request
 
@@ -25,24 +27,29 @@ class Caller(Struct, frozen=True, kw_only=True):
     name: str | None = None
     """Who it is in records of access; None where nobody is told from others, since there are no keys."""
 
-    def check(self, right: Right) -> None:
-        """Refuse whoever lacks a right.
+    def has(self, rights: Sequence[Right]) -> bool:
+        """Return whether they have all of these rights."""
+        return self.key is None or all(right in self.key.rights for right in rights)
+
+    def check(self, rights: Sequence[Right]) -> None:
+        """Refuse whoever lacks one of these rights.
 
         Raises:
             Problem: Of status 403.
         """
-        if self.key is None or right in self.key.rights:
+        if self.key is None or self.has(rights):
             return
+        needed = f"the right {rights[0]}" if len(rights) == 1 else f"the rights {' and '.join(rights)}"
         has = ", ".join(self.key.rights) or "none"
         if isinstance(self.key, Token):
             raise Problem(
-                403, "forbidden", f"this needs the right {right}, and the token shown has {has}; its issuer grants them"
+                403, "forbidden", f"this needs {needed}, and the token shown has {has}; its issuer grants them"
             )
         raise Problem(
             403,
             "forbidden",
-            f"this needs a key with the right {right}, and the one shown has {has}; "
-            f"make one with: helamem keys add --tenant {self.key.tenant} --rights {right}",
+            f"this needs a key with {needed}, and the one shown has {has}; "
+            f"make one with: helamem keys add --tenant {self.key.tenant} --rights {','.join(rights)}",
         )
 
     def check_space(self, space: str) -> None:

@@ -43,7 +43,7 @@ STREAMS = frozenset({"/v1/messages/stream"})
 """Paths whose bodies are read line by line and may be of any length."""
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
 _NO_STORE = (b"cache-control", b"no-store")
-_OPEN = frozenset(path for (_, path), right in NEEDED.items() if right is None)
+_OPEN = frozenset(path for (_, path), rights in NEEDED.items() if not rights)
 _LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _DOTS_OF_A_TOKEN = 2

@@ -20,20 +20,20 @@ ROUTE = "helamem.route"
 
 
 class GuardedRoute(APIRoute):
-    """Refuses whoever lacks its right, or has no business in the space that its path names."""
+    """Refuses whoever lacks one of its rights, or has no business in the space that its path names."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return what answers; a route that is not in the table is not made."""
         answer = super().get_route_handler()
         method = "".join(self.methods or ())
-        path, right, takes_json = self.path, NEEDED[method, self.path], self.body_field is not None
+        path, rights, takes_json = self.path, NEEDED[method, self.path], self.body_field is not None
 
         async def guarded(request: Request) -> Response:
             request.scope[ROUTE] = path
-            if right is not None:
+            if rights:
                 caller = caller_of(request)
                 accessed = request.scope[SCOPE] = Accessed.of(request, path)
-                caller.check(right)
+                caller.check(rights)
                 if "tenant" in request.path_params:
                     caller.check_space(f"{request.path_params['tenant']}/{request.path_params['name']}")
                 accessed.let_in(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -50,17 +51,17 @@ def describe(app: FastAPI) -> dict[str, Any]:
     return document
 
 
-def _complete(operation: dict[str, Any], right: Right | None, path: str, *, has_body: bool) -> None:
-    """Say which right an operation needs, and what it answers where something is wrong."""
+def _complete(operation: dict[str, Any], rights: Sequence[Right], path: str, *, has_body: bool) -> None:
+    """Say which rights an operation needs, and what it answers where something is wrong."""
     answers = operation["responses"]
     answers.pop("422", None)
     statuses = [HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE]
     statuses += [HTTPStatus.FORBIDDEN]
-    if right is not None:
+    if rights:
         statuses += [HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS]
         operation["security"] = [{"key": []}]
-        operation["description"] = f"{operation.get('description', '').strip()}\n\nRight: `{right}`.".strip()
-        operation["x-helamem-right"] = right
+        operation["description"] = f"{operation.get('description', '').strip()}\n\n{_told(rights)}".strip()
+        operation["x-helamem-rights"] = [*rights]
     if operation.get("parameters") or has_body:
         statuses.append(HTTPStatus.UNPROCESSABLE_ENTITY)
     if path in _OF_HOMES:
@@ -77,3 +78,7 @@ def _complete(operation: dict[str, Any], right: Right | None, path: str, *, has_
                 "content": {MEDIA_TYPE: {"schema": {"$ref": _PROBLEM}, "example": _EXAMPLE}},
             },
         )
+
+
+def _told(rights: Sequence[Right]) -> str:
+    return f"Right{'s' if len(rights) > 1 else ''}: {' and '.join(f'`{right}`' for right in rights)}."

@@ -21,6 +21,7 @@ from helamem.streams.async_memory import Message as Said
 from helamem.streams.gateway.callers import SCOPE, Caller
 from helamem.streams.gateway.fields import NAME, TENANT
 from helamem.streams.gateway.guarded import ROUTE
+from helamem.streams.gateway.rights import NEEDED
 from helamem.streams.gateway.routes.messages import MESSAGES, append_keyed
 from helamem.streams.gateway.service import Service
 
@@ -81,7 +82,7 @@ class QuickAppend:
             return
         space = f"{path[1]}/{path[2]}"
         caller: Caller = scope[SCOPE]
-        may = caller.key is None or ("append" in caller.key.rights and caller.covers(space))
+        may = caller.has(NEEDED["POST", MESSAGES]) and caller.covers(space)
         plain, key = _looked_at(scope)
         if not (may and plain):
             await self._app(scope, receive, send)

@@ -1,4 +1,4 @@
-"""Hiding memories from recall, and bringing them back: what an agent may do; erasing is final and another matter."""
+"""Hiding memories from recall, and bringing them back: what an agent may do that may recall; erasing is final."""
 
 from __future__ import annotations
 
