@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 import httpx
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from starlette.types import ASGIApp
 
 from helamem.schemas.errors import RetryLater
 from helamem.schemas.ids import memory_id
@@ -17,6 +18,8 @@ from helamem.schemas.topics import CONVERSATIONS
 from helamem.schemas.wire import decode
 from helamem.streams.gateway.app import build_api
 from helamem.streams.gateway.door import Door
+from helamem.streams.gateway.routes.messages import MESSAGES
+from helamem.streams.metrics import catalogue as c
 from helamem.streams.tracing.otel import Tracing
 from streams.gateway.asking import ADDRESS, SPACE, Gateway, said
 
@@ -186,6 +189,29 @@ async def test_the_usual_append_is_answered_as_the_framework_would(
     assert told[0] == told[1]
 
 
+async def test_the_short_way_refuses_and_counts_as_the_framework_does(gateway: Gateway) -> None:
+    """Of two kinds of body the first counts; and a body in parts that grows too large counts for its endpoint."""
+    before = await gateway.records(TOPIC)
+    kinds = [("Content-Type", "text/plain"), ("Content-Type", "application/json")]
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b" " * 2**20
+
+    apps: tuple[ASGIApp, ...] = (gateway.app, Door(build_api(gateway.service), gateway.service))
+    for number, app in enumerate(apps, 1):
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ADDRESS) as client:
+            answer = await client.post(f"{SPACE}/messages", content=json.dumps(said()).encode(), headers=kinds)
+            assert answer.status_code == 415
+            answer = await client.post(
+                f"{SPACE}/messages", content=endless(), headers={"Content-Type": "application/json"}
+            )
+            assert answer.status_code == 413
+        counted = gateway.service.metrics.value(c.HTTP_REQUESTS, method="POST", route=MESSAGES, status="4xx")
+        assert counted == 2 * number
+    assert await gateway.records(TOPIC) == before
+
+
 async def test_no_key_gets_past_its_rights_by_the_short_way(gateway: Gateway) -> None:
     """Nor past its spaces, nor its tenant's quota."""
     wrong = [gateway.key("acme", "recall"), gateway.key("other"), gateway.key("acme", spaces=("tom*",))]
@@ -193,7 +219,12 @@ async def test_no_key_gets_past_its_rights_by_the_short_way(gateway: Gateway) ->
     for key in wrong:
         assert (await gateway.client_of(key).post(f"{SPACE}/messages", json=said())).status_code == 403
     assert await gateway.records(TOPIC) == before
-    assert (await gateway.client_of(gateway.key()).post(f"{SPACE}/messages", json=said())).status_code == 201
+    client = gateway.client_of(gateway.key())
+    assert (await client.post(f"{SPACE}/messages", json=said())).status_code == 201
+    gateway.service.keys.limit("acme", messages_a_day=1)
+    refused = await client.post(f"{SPACE}/messages", json=said())
+    assert (refused.status_code, refused.json()["type"]) == (429, "urn:helamem:problem:quota-exceeded")
+    assert await gateway.records(TOPIC) == before + 1
 
 
 async def test_a_space_that_can_be_none_is_refused(gateway: Gateway) -> None:

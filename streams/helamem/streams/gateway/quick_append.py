@@ -87,6 +87,7 @@ class QuickAppend:
         if not (may and plain):
             await self._app(scope, receive, send)
             return
+        scope[ROUTE] = MESSAGES  # also of a body that turns out to be too large
         parts = [await receive()]
         while parts[-1].get("more_body", False) and parts[-1]["type"] == "http.request":
             parts.append(await receive())
@@ -94,7 +95,6 @@ class QuickAppend:
         if said is None or parts[-1]["type"] != "http.request":
             await self._app(scope, _again(parts, receive), send)
             return
-        scope[ROUTE] = MESSAGES
         ((appended,), _) = await append_keyed(self._service, caller, space, [said], key=key, searchable=False)
         body = _encoder.encode(_answer(appended))
         await send(
@@ -109,14 +109,16 @@ class QuickAppend:
 
 def _looked_at(scope: Scope) -> tuple[bool, str | None]:
     """Return whether the headers are those of the usual request, and the idempotency key among them."""
-    kind, key, keys = b"", None, 0
+    kinds: list[bytes] = []
+    keys: list[bytes] = []
     for name, value in scope["headers"]:
         if name == b"content-type":
-            kind = value
+            kinds.append(value)
         elif name == b"idempotency-key":
-            key, keys = value.decode("latin-1"), keys + 1
-    plain = kind == b"application/json" and keys < 2 and (key is None or 0 < len(key) <= _LONGEST_KEY)
-    return plain, key
+            keys.append(value)
+    if kinds != [b"application/json"] or len(keys) > 1 or not all(0 < len(key) <= _LONGEST_KEY for key in keys):
+        return False, None
+    return True, keys[0].decode("latin-1") if keys else None
 
 
 def _message(body: bytes, space: str) -> Said | None:
