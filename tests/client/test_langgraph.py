@@ -226,6 +226,21 @@ async def test_who_dies_before_the_former_value_is_forgotten_does_no_harm(ours: 
         assert "replaced by a later put" in str(told.lineage)
 
 
+async def test_spaces_that_can_be_no_namespace_are_passed_by(ours: HelamemStore, address: str) -> None:
+    """Others may have made them; a search below the store, and a list, go on without them."""
+    await ours.aput(MIRA, "k", HOME)
+    async with AsyncClient(address) as client:
+        others = [f"{ours._space}.", f"{ours._space}..x", f"{ours._space}.a."]
+        await client.append(
+            [Message(space=space, conversation="c", speaker="Tom", text="I live in Bergen.") for space in others],
+            searchable=True,
+        )
+        assert {one.space for one in await client.spaces()} >= {*others}
+    assert await ours.alist_namespaces() == [MIRA]
+    for query in (None, "Bergen"):
+        assert found(await ours.asearch((), query=query)) == {(MIRA, "k")}
+
+
 class State(TypedDict):
     question: str
     answer: str

@@ -224,9 +224,11 @@ class HelamemStore(BaseStore):
         return sorted(cut)[op.offset : op.offset + op.limit]
 
     def _namespaces(self) -> Flow[list[Namespace]]:
+        """Return the namespaces there are; a space below that can be none, as with two dots, is somebody else's."""
         below = f"{self._space}."
         spaces = yield from requests.spaces()
-        return [tuple(one.space.removeprefix(below).split(".")) for one in spaces if one.space.startswith(below)]
+        found = [one.space.removeprefix(below).split(".") for one in spaces if one.space.startswith(below)]
+        return [tuple(labels) for labels in found if all(map(_LABEL.fullmatch, labels))]
 
     def _space_of(self, namespace: Namespace) -> str:
         space = ".".join([self._space, *namespace])
