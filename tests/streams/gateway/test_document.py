@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -154,14 +155,13 @@ def test_what_no_client_sends_harms_nobody(address: str, name: str) -> None:
     """It is refused, or the connection ends; the next request is answered."""
     host, port = address.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as connection:
-        connection.sendall(RAW[name])
-        connection.shutdown(socket.SHUT_WR)
         answer = b""
-        try:
+        with suppress(OSError):  # it may close before it has read all
+            connection.sendall(RAW[name])
+            connection.shutdown(socket.SHUT_WR)
+        with suppress(ConnectionError):
             while part := connection.recv(65536):
                 answer += part
-        except ConnectionResetError:
-            pass
     statuses = re.findall(rb"^HTTP/1\.1 (\d)\d\d", answer, re.MULTILINE)
     assert set(statuses) <= {b"2", b"4"}, answer
     assert httpx.get(f"{address}/v1/spaces", timeout=60).status_code == 200
