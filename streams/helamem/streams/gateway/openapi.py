@@ -56,7 +56,7 @@ def _complete(operation: dict[str, Any], rights: Sequence[Right], path: str, *, 
     answers = operation["responses"]
     answers.pop("422", None)
     statuses = [HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE]
-    statuses += [HTTPStatus.FORBIDDEN]
+    statuses += [HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE]
     if rights:
         statuses += [HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS]
         operation["security"] = [{"key": []}]
