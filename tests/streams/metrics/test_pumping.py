@@ -11,12 +11,15 @@ import pytest
 from fakes.directories import directory
 from fakes.machine import SETTINGS
 from fakes.words import wordllama
+from helamem.processors.encoding.reading import Reading, Said, read
 from helamem.processors.store.edge import EdgeStore
 from helamem.processors.store.port import Writes
 from helamem.schemas.errors import RetryLater
 from helamem.schemas.records import NewRecord
 from helamem.schemas.topics import CONVERSATIONS, DEAD_LETTERS, HUBS, RECALLS
+from helamem.streams import embedding_cache
 from helamem.streams.async_memory import AsyncMemory, Message
+from helamem.streams.embedding_cache import EmbeddingCache
 from helamem.streams.metrics import Metrics
 from helamem.streams.metrics import catalogue as c
 from helamem.streams.metrics.watch import Watch
@@ -84,6 +87,26 @@ async def test_counters_agree_with_what_was_done(memory: AsyncMemory, metrics: M
     assert metrics.value(c.EDGE_DEGREE) > 0
     assert metrics.value(c.EDGE_WEIGHT) > metrics.value(c.EDGE_DEGREE)
     assert metrics.value(c.APPENDED, topic=HUBS.name) == counts["hub-formed"]
+
+
+async def test_what_was_read_is_kept_as_without_metrics(
+    memory: AsyncMemory, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cache is asked as what it is, so a replay of a home that was measured reads no text again either."""
+    await memory.append([said(number) for number in range(3)])
+    await memory.process()
+    assert metrics.value(c.EMBEDDING_TEXTS) == metrics.value(c.EMBEDDING_COMPUTED) == 3
+    texts: list[str] = []
+
+    def noted(one: Said) -> Reading:
+        texts.append(one.text)
+        return read(one)
+
+    monkeypatch.setattr(embedding_cache, "read", noted)
+    with EmbeddingCache(wordllama(), memory.instance.home.embeddings_path, read_only=True) as cache:
+        messages = [Said("Anna", said(number).text, sealed=False) for number in range(3)]
+        assert cache.embed_and_read(messages)[1] == [read(one) for one in messages]
+    assert texts == []
 
 
 async def test_every_record_is_consumed_once(memory: AsyncMemory, metrics: Metrics) -> None:
@@ -190,11 +213,11 @@ async def test_hubs_to_distil_and_those_given_up(memory: AsyncMemory, metrics: M
 async def test_a_redriven_record_is_known_again(memory: AsyncMemory, metrics: Metrics) -> None:
     """What the embedder choked on is put aside, and processed once the embedder is well."""
     embedder = memory.instance._pumps[0]._processor._processor._embedder._embedder  # type: ignore[attr-defined]
-    healthy = embedder.embed
-    embedder.embed = lambda texts: (_ for _ in ()).throw(ValueError("broken"))
+    healthy = embedder.embed_and_read
+    embedder.embed_and_read = lambda messages: (_ for _ in ()).throw(ValueError("broken"))
     await memory.append([said(1)])
     await memory.process()
-    embedder.embed = healthy
+    embedder.embed_and_read = healthy
     assert metrics.value(c.DEAD_LETTERED, group="encoding") == 1
     assert metrics.value(c.FAILED, group="encoding", reason="error") > 0
     await redrive(memory.instance.log, await letters(memory.instance.log))

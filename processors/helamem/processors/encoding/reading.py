@@ -27,6 +27,7 @@ from helamem.processors.consolidation.claims import (
     vocabulary,
     words,
 )
+from helamem.processors.embedder.port import Embedder
 from helamem.processors.encoding import keywords
 
 READ_BY = (claim, keywords, owned, predicates, reading, rules, sentences, telling, vocabulary, words)
@@ -51,7 +52,7 @@ class Reading(Struct, frozen=True, array_like=True, gc=False):
 
 
 @runtime_checkable
-class ReadingEmbedder(Protocol):
+class ReadingEmbedder(Embedder, Protocol):
     """An embedder that keeps what was read beside the vectors. It blocks like any other."""
 
     def embed_and_read(self, messages: Sequence[Said]) -> tuple[NDArray[np.float32], list[Reading]]:

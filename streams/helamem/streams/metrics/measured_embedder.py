@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helamem.processors.embedder.port import AsyncEmbedder, Embedder, RemoteEmbedder
+from helamem.processors.encoding.reading import Reading, ReadingEmbedder, Said
 from helamem.streams.metrics import catalogue as c
 from helamem.streams.metrics.calls import reason_of, timed
 from helamem.streams.metrics.registry import Metrics
@@ -35,6 +36,21 @@ class MeasuredEmbedder:
         vectors = self._embedder.embed(texts)
         self._on_embedded(len(texts), time.perf_counter() - begin)
         return vectors
+
+
+class MeasuredReadingEmbedder(MeasuredEmbedder):
+    """The same for a `ReadingEmbedder`; what is not kept yet is read within the time that is told."""
+
+    def __init__(self, embedder: ReadingEmbedder, on_embedded: Callable[[int, float], None]) -> None:
+        super().__init__(embedder, on_embedded)
+        self._reading = embedder
+
+    def embed_and_read(self, messages: Sequence[Said]) -> tuple[NDArray[np.float32], list[Reading]]:
+        """See `ReadingEmbedder.embed_and_read`."""
+        begin = time.perf_counter()
+        found = self._reading.embed_and_read(messages)
+        self._on_embedded(len(messages), time.perf_counter() - begin)
+        return found
 
 
 class MeasuredRemoteEmbedder(MeasuredEmbedder):
@@ -87,7 +103,9 @@ class MeasuredAsyncEmbedder:
 
 
 def asked_of(embedder: Embedder | AsyncEmbedder, on_embedded: Callable[[int, float], None]) -> Embedder | AsyncEmbedder:
-    """Return what a processor asks, measured, whichever of the two it is."""
+    """Return what a processor asks, measured, as what it is."""
     if isinstance(embedder, AsyncEmbedder):
         return MeasuredAsyncEmbedder(embedder, on_embedded)
+    if isinstance(embedder, ReadingEmbedder):
+        return MeasuredReadingEmbedder(embedder, on_embedded)
     return MeasuredEmbedder(embedder, on_embedded)
