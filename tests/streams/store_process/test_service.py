@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 from contracts.store_contract import DIMENSION, memory
+from helamem.processors.store.lexical import Lexical
 from helamem.processors.store.port import Writes
+from helamem.processors.store.prepared import prepared
+from helamem.streams.metrics import Metrics
+from helamem.streams.metrics.catalogue import STORE_SECONDS
 from helamem.streams.store_process import protocol as p
 from helamem.streams.store_process.pages import PagedStore
 from helamem.streams.store_process.service import Service
@@ -39,6 +43,16 @@ async def test_enough_new_memories_and_a_quiet_moment(paged: PagedStore) -> None
     await service.perform(p.Write(Writes(memories=tuple(memory(n) for n in range(10, 20)))))
     await until(lambda: service.counts["optimizations"] == 2)
     idling.cancel()
+
+
+async def test_memories_that_came_prepared_count_as_a_write(paged: PagedStore) -> None:
+    """Metrics have the calls of the port, whatever these are on their way."""
+    metrics = Metrics()
+    service = Service(paged, pytest.fail, metrics=metrics)
+    await service.perform(p.Write(Writes(memories=(memory(1),))))
+    await service.perform(p.Insert((prepared(memory(2), Lexical("english")),)))
+    assert metrics.value(STORE_SECONDS, call="write") == 2
+    assert service.counts["memories"] == 2
 
 
 async def test_a_disk_without_room_is_said_and_stops_nothing(

@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 
 
 class Sent(Struct, kw_only=True, eq=False):
-    """One `Write` call."""
+    """One `Write` or `Insert` call."""
 
     call: Raw
     process: str
