@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import shutil
@@ -37,7 +38,7 @@ from helamem.streams.settings_log import apply_settings
 from helamem.streams.skimming import skimmed
 from helamem.streams.snapshots import manifest as manifests
 from helamem.streams.snapshots.blocks import FileBlocks, named
-from helamem.streams.snapshots.shelf import Kept
+from helamem.streams.snapshots.shelf import Kept, Snapshots
 from helamem.streams.snapshots.taking import Schedule, Taker
 from helamem.streams.store_process.child import child_store
 from streams.test_replay import QUERIES, SPACE, TEXTS, Interrupted, again, live, opened, place, rounds
@@ -310,6 +311,52 @@ async def test_blocks_are_shared_and_go_with_the_last_that_names_them(place: Pat
     assert (await state(place / "home", FOREVER)).snapshot == both[1].manifest
 
 
+async def test_a_list_of_files_that_is_none_is_refused(place: Path) -> None:
+    """In a sentence, also where nobody signed and its sum is right."""
+    await rounds(place / "home")
+    (kept,) = await take(place / "home", every=40)
+    raw = b'{"store/store.json":{"size_bytes":"many","blocks":[]}}'
+    (kept.folder / manifests.LISTING).write_bytes(raw)
+    manifests.write(kept.folder, replace(kept.manifest, files=hashlib.sha256(raw).hexdigest()), None)
+    with pytest.raises(ConfigurationError, match=r"files.json is damaged; remove the snapshot"):
+        await state(place / "home", FOREVER)
+
+
+async def test_a_disk_that_is_full_gets_no_fuller(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither by a snapshot that could not be kept, nor by one that could not be copied."""
+    await rounds(place / "home")
+    with Taker(place / "home", Schedule(every=40), embedder=wordllama()) as taker:
+        with monkeypatch.context() as patch:
+            patch.setattr(manifests, "write", _no_room)
+            with pytest.raises(RetryLater, match="cannot be kept: no room"):
+                await taker.catch_up()
+        assert blocks_of(taker.snapshots.root) == []
+        await taker.catch_up()
+        (one,) = taker.snapshots.kept()
+        with Home.open(place / "other") as other, monkeypatch.context() as patch:
+            patch.setattr("helamem.streams.snapshots.shelf.shutil.copyfile", _no_room)
+            with pytest.raises(RetryLater, match="cannot be copied: no room; free some space"):
+                taker.snapshots.fill(other, one)
+            assert sorted(path.name for path in other.path.iterdir()) == ["home.json", "writer.lock"]
+
+
+def test_when_all_go_blocks_go_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever copies from one meanwhile finds out that it is gone, and not that it was altered."""
+    shelf = Snapshots(tmp_path)
+    for name in ("blocks", *(f"{number:032x}" for number in range(40)), "left.gone"):
+        (tmp_path / name / "deep").mkdir(parents=True)
+    gone: list[str] = []
+
+    def noted(folder: Path) -> Path:
+        gone.append(folder.name)
+        return folder.rename(folder.with_suffix(".gone"))
+
+    monkeypatch.setattr("helamem.streams.snapshots.shelf._put_away", noted)
+    shelf.clear()
+    assert (len(gone), gone[-1]) == (41, "blocks")
+    assert list(tmp_path.iterdir()) == []
+
+
 async def test_only_what_a_given_key_signed_is_begun_with(place: Path) -> None:
     """What is unsigned or of another key is left aside, also where a state was kept that began with it."""
     await rounds(place / "home")
@@ -319,6 +366,8 @@ async def test_only_what_a_given_key_signed_is_begun_with(place: Path) -> None:
     signed_by = {key_text(key.public_key())}
     assert (await state(place / "home", FOREVER, signed_by=signed_by)).snapshot is None
     (signed,) = await take(place / "home", every=40, key=key)
+    with Home.open(place / "elsewhere") as empty:
+        assert not Snapshots(place / "home" / "snapshots").fill(empty, unsigned), "it was replaced, and not altered"
     assert signed.manifest.public_key in signed_by
     assert signed.manifest.state == unsigned.manifest.state
     assert (await state(place / "home", FOREVER, signed_by=signed_by)).snapshot == signed.manifest

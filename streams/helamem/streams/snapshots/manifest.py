@@ -113,7 +113,10 @@ def read_files(folder: Path, manifest: Manifest) -> dict[str, FileBlocks]:
     raw = file.read_bytes()
     if hashlib.sha256(raw).hexdigest() != manifest.files:
         raise refused(folder, f"{file} is not what the snapshot was made of")
-    files = msgspec.json.decode(raw, type=dict[str, FileBlocks])
+    try:
+        files = msgspec.json.decode(raw, type=dict[str, FileBlocks])
+    except msgspec.MsgspecError:
+        raise refused(folder, f"{file} is damaged") from None
     if not are_sound(files):
         raise refused(folder, f"{file} names files elsewhere")
     return files

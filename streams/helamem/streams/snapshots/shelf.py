@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from helamem.processors.store.edge_shards import sync_directory
-from helamem.schemas.errors import RetryLater
+from helamem.schemas.errors import ConfigurationError, RetryLater
 from helamem.streams.home import STORE, Home, wall_clock_ms
 from helamem.streams.log.writer_lock import WriterLock
 from helamem.streams.snapshots import manifest as manifests
@@ -91,7 +91,7 @@ class Snapshots:
         )
 
     def fill(self, home: Home, one: Kept) -> bool:
-        """Put the files of a snapshot into a home that has no store yet; return False where it is gone.
+        """Put the files of a snapshot into a home that has no store yet; return False where it is gone or replaced.
 
         Every block is compared with its name, and the names with the manifest, before any of the files is used.
 
@@ -106,13 +106,18 @@ class Snapshots:
             shutil.copyfile(one.folder / manifests.FILE, home.path / manifests.FILE)
         except FileNotFoundError as error:
             shutil.rmtree(beside, ignore_errors=True)
-            if not one.folder.exists():
+            if _is_gone(one):
                 return False
             raise refused(one.folder, f"{error.filename} is missing") from None
+        except ConfigurationError:  # its list is not what its manifest says
+            if _is_gone(one):
+                return False
+            raise
         except AlteredBlockError as error:
             shutil.rmtree(beside)
             raise refused(one.folder, str(error)) from None
         except OSError as error:
+            shutil.rmtree(beside, ignore_errors=True)
             raise RetryLater(f"the snapshot {one.folder} cannot be copied: {error}; free some space") from error
         derived = beside / home.derived_path.name
         if derived.exists():
@@ -152,9 +157,13 @@ class Snapshots:
                 if number not in staying:
                     self.remove(one)
         if not self._swept:
-            sync_directory(self.root)  # what is out of its place stays so when the power fails
-            self.blocks.sweep({block for one in self.kept() for block in self._named(one)})
+            self.sweep()
             self._swept = True
+
+    def sweep(self) -> None:
+        """Remove the blocks that no snapshot names."""
+        sync_directory(self.root)  # what is out of its place stays so when the power fails
+        self.blocks.sweep({block for one in self.kept() for block in self._named(one)})
 
     def remove(self, one: Kept) -> None:
         """Remove one; whoever copies from it finds out that it is gone. Its blocks go with the next `thin`."""
@@ -177,7 +186,8 @@ class Snapshots:
             OSError: Something of one is still there.
         """
         folders = [path for path in self.root.iterdir() if path.is_dir() and path.name != BEGUN]
-        for folder in sorted(folders, key=lambda path: path.suffix != _GONE):  # they are where others are put
+        # Those that have gone are where others are put, and blocks go after all that name them, as always.
+        for folder in sorted(folders, key=lambda path: (path.suffix != _GONE, path.name == BLOCKS)):
             shutil.rmtree(folder if folder.suffix == _GONE else _put_away(folder))
         sync_directory(self.root)
 
@@ -185,6 +195,18 @@ class Snapshots:
 def _put_away(folder: Path) -> Path:
     """Take one out of its place, from where alone it is copied."""
     return folder.rename(folder.with_suffix(_GONE))
+
+
+def _is_gone(one: Kept) -> bool:
+    """Return whether one is not in its place any more, where another of the same state may be.
+
+    Raises:
+        ConfigurationError: What is there was altered.
+    """
+    try:
+        return manifests.read(one.folder) != one.manifest
+    except FileNotFoundError:
+        return not one.folder.exists()
 
 
 def staying_of(numbers: Iterable[int], keep: int | None) -> set[int]:

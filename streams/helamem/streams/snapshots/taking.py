@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -191,6 +192,8 @@ class Taker:
             manifests.write(made, manifest, self._key)
             self.snapshots.put(made, state.name)
         except OSError as error:
+            with suppress(OSError):
+                self.snapshots.sweep()  # or every further try would leave its blocks on a disk that is full
             raise RetryLater(f"the snapshot in {begun} cannot be kept: {error}; free some space") from error
         shutil.rmtree(begun)
 
