@@ -133,6 +133,23 @@ def test_what_is_forgotten_is_in_no_file(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir() if vector in one.read_bytes()] == []
 
 
+def test_who_reads_meanwhile_is_waited_for_and_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is forgotten is in the file for as long as a replay looks something up there: it is not said to be gone."""
+    monkeypatch.setattr("helamem.streams.keyed_file._BUSY_S", 0.05)
+    path, key = tmp_path / "c", cache_key(CountingEmbedder.name, "tent")
+    with EmbeddingCache(CountingEmbedder(), path) as cache:
+        vector = cache.embed(["tent", "lake"])[0].tobytes()
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM contents").fetchone() == (2,)
+        with pytest.raises(RetryLater, match="cannot be cleared while another program reads it; end that, and try"):
+            forget_vectors(path, [key])
+        assert vector in path.read_bytes()
+        reader.execute("COMMIT")
+        forget_vectors(path, [key])
+        assert [one.name for one in tmp_path.iterdir() if vector in one.read_bytes()] == []
+
+
 def test_a_vector_of_another_length_is_damage(tmp_path: Path) -> None:
     """It is not the text's fault."""
     with EmbeddingCache(CountingEmbedder(), tmp_path / "c") as cache:

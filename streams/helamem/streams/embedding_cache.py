@@ -112,11 +112,11 @@ def cache_key(embedder: str, text: str) -> bytes:
 
 
 def forget_vectors(path: Path, keys: Collection[bytes]) -> None:
-    """Remove vectors from a cache, also from what its file keeps of deleted rows. Nobody else has it open.
+    """Remove vectors from a cache, also from what its file keeps of deleted rows. Nobody else writes it.
 
     Raises:
         ConfigurationError: The file is damaged, something else or of another version, so nobody knows what is in it.
-        RetryLater: It cannot be written.
+        RetryLater: It cannot be written, or somebody has been reading it for half a minute.
     """
     # What was not moved out of a write-ahead log outlives its file; to open that anew removes it.
     if not (path.exists() or path.with_name(f"{path.name}-wal").exists()):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from helamem.schemas.errors import ConfigurationError
+from helamem.schemas.errors import ConfigurationError, RetryLater
 from helamem.streams.log.sqlite_errors import plain_errors
 
 _KEYS_PER_QUERY = 500
@@ -105,12 +105,14 @@ class KeyedFile:
             add(connection, contents)
 
     def forget(self, keys: Collection[bytes]) -> None:
-        """Remove contents, also from what the file keeps of deleted rows. Nobody else has it open."""
+        """Remove contents, also from what the file keeps of deleted rows. Nobody else writes it."""
         with self.changing() as connection:
             connection.executemany("DELETE FROM contents WHERE key = ?", ((key,) for key in keys))
         with self._using("be written"):
             connection.execute("VACUUM")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:  # a replay may be looking something up, but none does so for as long as this waited
+            raise RetryLater(f"{self._what} cannot be cleared while another program reads it; end that, and try again")
 
     @contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
