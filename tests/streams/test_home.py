@@ -16,6 +16,7 @@ import pytest
 
 from helamem.schemas.errors import BadInput, ConfigurationError
 from helamem.streams.home import FORMAT, Home
+from helamem.streams.log import writer_lock
 from helamem.streams.log.writer_lock import InUseError
 
 HOLDER = """
@@ -103,6 +104,28 @@ def test_a_brief_writer_is_waited_for(path: Path) -> None:
     with Home.open(path):
         assert free.is_set()
     writer.join()
+
+
+def test_a_brief_writer_that_has_not_said_so_yet_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until then the name of who was there before stands in its place."""
+    with Home.open(path):
+        pass
+    lock = path / "writer.lock"
+    assert b"pid" in lock.read_bytes()
+    descriptor = os.open(lock, os.O_RDWR)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    looks: list[float] = []
+
+    def meanwhile(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 1:
+            writer_lock._write_holder(descriptor, 0, brief=True)
+        elif len(looks) == 3:
+            os.close(descriptor)
+
+    monkeypatch.setattr("helamem.streams.log.writer_lock.time.sleep", meanwhile)
+    with Home.open(path):
+        assert len(looks) == 3
 
 
 def test_the_same_process_is_a_second_writer_too(path: Path) -> None:

@@ -67,7 +67,7 @@ class WriterLock:
 
     @classmethod
     def take(cls, path: Path, guarded: str, clock: Callable[[], int], *, brief: bool = False) -> WriterLock:
-        """Take the lock at once, or as soon as a brief holder has let go of it, or not at all.
+        """Take the lock at once, or as soon as a brief holder has let go of it, or not at all. It may block so long.
 
         Args:
             path: The lock's own file. It stays behind. Where it goes with its directory, one that was taken meanwhile
@@ -88,11 +88,14 @@ class WriterLock:
             ) from None
         began = time.monotonic()
         try:
+            looked = False
             while not _locked(descriptor):
                 holder = _read_holder(descriptor)
-                if time.monotonic() - began >= _patience_s(holder):
+                # At first that may be who was there before: a brief one has just followed, and not yet said so.
+                if looked and time.monotonic() - began >= _patience_s(holder):
                     os.close(descriptor)
                     raise InUseError(guarded, holder)
+                looked = True
                 time.sleep(_LOOK_AGAIN_S)
         except OSError as error:
             os.close(descriptor)
