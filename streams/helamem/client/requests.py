@@ -199,7 +199,7 @@ def recall_several(
 def reinforce(
     recall_id: str, memory_ids: Sequence[str], *, space: str, idempotency_key: str | None = None
 ) -> Flow[Reinforced]:
-    """Say which memories of a recall were useful; the links between them gain the full weight, once.
+    """Say which memories of a recall were useful; links among these and its first one gain the full weight, once.
 
     Args:
         recall_id: From the recall.

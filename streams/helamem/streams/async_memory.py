@@ -312,7 +312,7 @@ class Memory:
         space: str | None = None,
         idempotency_key: str | None = None,
     ) -> None:
-        """Say which memories of a recall were useful; the edges between them gain the full weight.
+        """Say which memories of a recall were useful; links among these and its first one gain the full weight.
 
         Args:
             recall_id: From the recall.

@@ -17,8 +17,10 @@ from helamem.schemas.ids import memory_id
 from helamem.schemas.records import NewRecord
 from helamem.schemas.topics import CONVERSATIONS, FACTS, TOPICS
 from helamem.schemas.wire import Event, encode
+from helamem.streams.cli.lineage_tree import tree
 from helamem.streams.home import wall_clock_ms
 from helamem.streams.instance import Instance
+from helamem.streams.lineage.node import Node
 from helamem.streams.log.sqlite import SqliteLog
 from streams.cli.conftest import call, home
 from streams.cli.shell import Ran, message, run_on_terminal, write_lines
@@ -72,6 +74,26 @@ def test_a_recall_is_followed_to_what_it_strengthened(call: Call, demo_home: Pat
     assert (edge["gain_units"], edge["contribution_units"]) == (share["gain_units"], share["contribution_units"])
     under = call("trace", hub["id"], "--home", demo_home).json["trace"]
     assert [one["fact_id"] for one in below(under, "distilled")]
+
+
+def test_a_reinforcement_names_its_cue(call: Call, home: Path, tmp_path: Path) -> None:
+    """Of the memories that it ties together, that one was not of use: back, forward, and told to people."""
+    lines = [message(number, f"The tent has {number} poles.") for number in (1, 2)]
+    call("ingest", write_lines(tmp_path / "chat.jsonl", *lines))
+    recalled = call("recall", "How many poles?", "--space", "acme/mira").json
+    first, second = (one["id"] for one in recalled["results"])
+    call("reinforce", recalled["recall_id"], second)
+    (given,) = below(call("why", first, second).json["why"], "reinforced")
+    assert (given["recall_id"], given["cue"]) == (recalled["recall_id"], first)
+    top = call("trace", given["id"]).json["trace"]
+    assert top["cue"] == first
+    (edge,) = below(top, "edge")
+    assert {*edge["memory_ids"]} == {first, second}
+    told = Node(kind="reinforced", id=given["id"], details=given)
+    assert f"reinforced “How many poles?” from the cue {first} given 0.1" in str(tree(told).label)
+    call("reinforce", recalled["recall_id"], first, second)
+    both = [*below(call("why", first, second).json["why"], "reinforced")]
+    assert [one.get("cue") for one in both] == [first, None]
 
 
 @pytest.mark.slow

@@ -63,6 +63,7 @@ def _edge(details: _Details) -> str:
 
 def _given(details: _Details) -> str:
     asked = f"“{shortened(details['query'])}” " if "query" in details else ""
+    asked += f"from the cue {details['cue']} " if "cue" in details else ""
     if "gain_units" not in details:
         return asked
     return f"{asked}given {details['gain_units'] / _UNITS:.9f}, of which {details['contribution']:.9f} is left"

@@ -51,6 +51,7 @@ def _declare(document: _Document, node: Node, space: str) -> None:
                 "prov:endTime": details["time"],
                 "prov:type": _type(node.kind),
                 "helamem:space": space,
+                **({"helamem:cue": details["cue"]} if "cue" in details else {}),
                 **_record(details),
             },
         )

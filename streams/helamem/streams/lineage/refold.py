@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Collection
 from typing import NamedTuple
 
+from msgspec import UNSET
+
 from helamem.processors.coactivation.reading import read
 from helamem.processors.coactivation.state import FoldState
 from helamem.processors.hebbian.decay import CAP
@@ -40,7 +42,7 @@ class Refolded(NamedTuple):
             "contribution": round(one.left / CAP, 9),
         }
         if isinstance(data, MemoryReinforced):
-            details["recall_id"] = data.recall_id
+            details |= reinforced_by(data)
             recall = self.events.get(data.recall_id)
             asked = recall if recall and isinstance(recall.event.data, MemoryRecalled) else None
         if asked is not None:
@@ -69,6 +71,11 @@ class Refolded(NamedTuple):
     def contributions(self, given: Collection[Contribution]) -> tuple[Node, ...]:
         """Return the events that strengthened an edge."""
         return tuple(map(self.contribution, given))
+
+
+def reinforced_by(data: MemoryReinforced) -> dict[str, str]:
+    """Return what is told of a reinforcement: of which recall, and which memory was its cue and not of use itself."""
+    return {"recall_id": data.recall_id} | ({} if data.cue is UNSET else {"cue": data.cue})
 
 
 def edge_node(

@@ -26,7 +26,7 @@ from helamem.schemas.ids import derived_id
 from helamem.schemas.topics import ACCESS, CONTROL, DEAD_LETTERS, EFFECTS, FACTS, HUBS, RECALLS, TOPICS, TopicSpec
 from helamem.streams.lineage.node import Kind, Lineage, Node
 from helamem.streams.lineage.reader import Found, LogReader
-from helamem.streams.lineage.refold import Refolded, edge_node, refold
+from helamem.streams.lineage.refold import Refolded, edge_node, refold, reinforced_by
 from helamem.streams.lineage.said import Said, message_of, said, temporal_edge
 
 _KINDS: dict[type, Kind] = {
@@ -154,7 +154,7 @@ class _Tracing:
             case MemoryRecalled():
                 details["query"] = one.words
             case MemoryReinforced():
-                details["recall_id"] = data.recall_id
+                details |= reinforced_by(data)
             case HubFormed():
                 details |= {
                     "memory_id": data.memory_id,

@@ -50,7 +50,7 @@ async def recall_several(request: Request, asked: RecallsIn) -> RecallsOut:
 async def reinforce(
     request: Request, tenant: TenantPath, name: NamePath, useful: ReinforceIn, idempotency_key: IdempotencyKey = None
 ) -> ReinforcedOut:
-    """Say which memories of a recall were useful; the links between them gain the full weight.
+    """Say which memories of a recall were useful; links among these and its first one gain the full weight.
 
     With an Idempotency-Key a retry strengthens once.
     """
