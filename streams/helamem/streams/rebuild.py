@@ -203,13 +203,26 @@ async def _fold(
     ]
     try:
         async with asyncio.TaskGroup() as tasks:
-            for pump in pumps:
-                tasks.create_task(pump.run(until=part.ends))
+            for processor, pump in zip(processors, pumps, strict=True):
+                tasks.create_task(_run(pump, processor, part.ends))
     except BaseExceptionGroup as group:
         raise group.exceptions[0] from None
     await until_done(settle, backoff=Backoff(), stopping=asyncio.Event(), on_retry=on_retry)
     tell()  # whoever was told to wait is told that it goes on
     return total
+
+
+async def _run(pump: Pump, processor: Processor, ends: Vector) -> None:
+    """Fold all partitions: those of messages side by side, those of recalls one after the other.
+
+    A row of edges is held back while recalls of its memory come, and there is room for the rows of one partition sooner
+    than for those of all.
+    """
+    if RECALLS in processor.topics:
+        for at, end in sorted(ends.items()):  # of topics that are not the pump's nothing is done
+            await pump.run(until={at: end})
+    else:
+        await pump.run(until=ends)
 
 
 def _concerning(spaces: Collection[str] | None) -> Callable[[Record], bool] | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from contracts.store_contract import DIMENSION, checkpoint, memory
+from contracts.store_contract import DIMENSION, A, checkpoint, memory, row
+from helamem.processors.coactivation.processor import GROUP as CO_ACTIVATION
 from helamem.processors.store.port import Checkpoint, Writes
 from helamem.streams.store_process.client import RemoteStore
 from helamem.streams.store_process.seldom import SeldomFlushed
@@ -74,6 +76,44 @@ async def test_much_is_made_durable_on_the_way(
     assert durable == ["flush", "flush", b"0", "flush", b"1"]
     await seldom.close()
     assert durable[5:] == ["flush", b"2"]
+
+
+async def test_a_row_of_edges_is_held_back_and_written_once(
+    seldom: SeldomFlushed, store: RemoteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever folds reads the newest; what says how far the fold has come waits for its rows, and nothing else does."""
+    monkeypatch.setattr("helamem.streams.store_process.seldom.SETTLE_BYTES", 1)
+    id_ = memory(0).turn.id
+    for offset in (3, 4):
+        await seldom.write(Writes(edges=(row(memory(0), offset, b"%d" % offset),)))
+        await seldom.flush()
+        await seldom.save_checkpoint(replace(checkpoint(b"%d" % offset, offset), group=CO_ACTIVATION))
+    await batch(seldom, 0)
+    await batch(seldom, 1)
+    assert (await seldom.edge_rows(A, [id_, memory(1).turn.id]))[id_].neighbours == b"4"
+    assert await store.edge_rows(A, [id_]) == {}
+    assert await store.load_checkpoints(CO_ACTIVATION) == {}
+    assert await store.load_checkpoints("coactivation") != {}
+    await seldom.settle()
+    assert (await store.edge_rows(A, [id_]))[id_].neighbours == b"4"
+    assert [one.state for one in (await store.load_checkpoints(CO_ACTIVATION)).values()] == [b"4"]
+    assert (await seldom.edge_rows(A, [id_]))[id_].neighbours == b"4"
+
+
+async def test_only_so_many_rows_are_held_back(
+    seldom: SeldomFlushed, store: RemoteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then all are written, in pieces, and a checkpoint that covers them can be saved with the next ones."""
+    monkeypatch.setattr("helamem.streams.store_process.seldom.MOST_ROWS", 3)
+    monkeypatch.setattr("helamem.streams.store_process.seldom._ROWS_AT_ONCE", 2)
+    ids = [memory(number).turn.id for number in range(3)]
+    for number in range(3):
+        assert await store.edge_rows(A, ids) == {}
+        await seldom.write(Writes(edges=(row(memory(number), number),)))
+        await seldom.flush()
+        await seldom.save_checkpoint(replace(checkpoint(b"%d" % number, number), group=CO_ACTIVATION))
+    assert (await store.edge_rows(A, ids)).keys() == {*ids}
+    assert [one.state for one in (await store.load_checkpoints(CO_ACTIVATION)).values()] == [b"1"]
 
 
 async def test_a_flush_that_fails_saves_no_checkpoint(seldom: SeldomFlushed, monkeypatch: pytest.MonkeyPatch) -> None:
