@@ -71,7 +71,8 @@ def test_no_prometheus(tmp_path: Path, nobody: str, somebody: str) -> None:
 def test_no_such_dashboard(tmp_path: Path, nobody: str) -> None:
     """The sentence names those that there are, before anybody is asked."""
     assert refused(nobody, tmp_path, "--only", "overview", "audit") == (
-        "there is no dashboard audit; there are kafka-and-qdrant, memory, overview, pipeline, recall, replay-and-audit"
+        "there is no dashboard audit; there are gateway, kafka-and-qdrant, memory, overview, pipeline, recall, "
+        "replay-and-audit"
     )
 
 

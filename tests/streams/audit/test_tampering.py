@@ -1,6 +1,7 @@
 """What was signed cannot be altered unseen: every single tampering is found, and nothing else is.
 
-With `HELAMEM_AUDIT=long` it is 1,000 tamperings and 1,000 audits of what nobody altered, otherwise a tenth of each.
+With `HELAMEM_TEST_AUDIT=long` it is 1,000 tamperings and 1,000 audits of what nobody altered, otherwise a tenth of
+each.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from helamem.streams.audit.findings import Finding
 from streams.audit.tampering import TAMPERINGS, Done
 from streams.audit.world import World, small_segments
 
-LONG = os.environ.get("HELAMEM_AUDIT") == "long"
+LONG = os.environ.get("HELAMEM_TEST_AUDIT") == "long"
 EACH = 50 if LONG else 5
 """How often each of the 20 kinds is tried."""
 CLEAN = 250 if LONG else 25

@@ -19,7 +19,7 @@ from client.gateway import serving
 from fakes.directories import directory
 from streams.cli.shell import ended, logged, start
 
-INSPECTOR = "HELAMEM_MCP_INSPECTOR"
+INSPECTOR = "HELAMEM_TEST_MCP_INSPECTOR"
 Inspect = Callable[..., tuple[int, Any]]
 TOOLS = {"profile", "recall", "reinforce", "remember", "why"}
 
