@@ -26,7 +26,7 @@ from helamem.processors.store.port import MemoryStore
 from helamem.schemas.errors import BadInput, RetryLater
 from helamem.schemas.records import TopicPartition, base_name_of
 from helamem.schemas.settings import Settings
-from helamem.schemas.topics import CONVERSATIONS, TOPICS
+from helamem.schemas.topics import CONVERSATIONS, EFFECTS, TOPICS
 from helamem.streams.derived import Derived
 from helamem.streams.effects.replayed import Reading, recorded_sources, replayed_vectors
 from helamem.streams.home import Asked, Home, wall_clock_ms
@@ -155,6 +155,47 @@ async def replay_kafka(into: Path, settings: KafkaSettings, **wanted: Unpack[Wan
         log, later = await history.at(number), await history.after(number)
         of = f"the log in Kafka at {settings.bootstrap_servers}"
         return _proved(await _replay(log, into, rebuild, of=of, embeddings=None, later=later, **wanted))
+
+
+class TooMuchError(Exception):
+    """A part of a log is not to be replayed here; the text is the reason, to go on from.
+
+    Its caller knows who else can.
+    """
+
+
+async def restate_from(log: Log, into: Path, *, of: str, most_records: int, **wanted: Unpack[Wanted]) -> None:
+    """Rebuild a projection of some spaces from an open log, as `restate` does from a home's, with the same errors.
+
+    Args:
+        log: Which is only read.
+        into: A new directory.
+        of: The log in words.
+        most_records: More are not read: those of the partitions in which the spaces stand, whosever they are, and where
+            a service embeds all that models answered.
+        wanted: See `Wanted`.
+
+    Raises:
+        TooMuchError: More would have to be read, or the log has deleted some.
+    """
+    part = await part_of(log, wanted.get("until"), spaces=wanted.get("spaces", ()))
+    begins = await log.begin_offsets(list(part.ends))
+    if deleted := next((f"{at} up to {begin}" for at, begin in sorted(begins.items()) if begin), None):
+        raise TooMuchError(f"{of} does not hold the records of {deleted} any more, so an archive is needed")
+    records = sum(part.ends.values())
+    if (embedder := wanted.get("embedder")) is not None and is_recorded(embedder.name):
+        answered = await log.partitions(EFFECTS.name)
+        records += sum((await log.end_offsets(answered)).values()) - sum((await log.begin_offsets(answered)).values())
+    if records > most_records:
+        raise TooMuchError(f"{records:,} records would have to be read, and at most {most_records:,} are")
+    wanted["until"] = part.moment
+    quickly = Quickly(counted=_all_of_them, taken={})
+    await _replay(log, into, refold, of=of, embeddings=None, quickly=quickly, **wanted)
+
+
+async def _all_of_them(_: TopicPartition, start: int, end: int, __: bytes, most: int) -> int:
+    """Count records of all keys, where a log cannot say which have one without reading them."""
+    return max(0, min(end - start, most))
 
 
 Count = Callable[[TopicPartition, int, int, bytes, int], Awaitable[int]]

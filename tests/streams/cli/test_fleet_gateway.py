@@ -126,9 +126,11 @@ def behave_as_one(here: httpx.Client, there: httpx.Client) -> None:
     assert kinds.count("memory") == 5
     assert "links" in kinds
     assert there.get("/v1/dead-letters").json()["dead_letters"] == []
-    refused = here.get(f"{SPACE}/diff", params={"after": "2100-01-01T00:00:00Z"})
-    assert (refused.status_code, refused.json()["type"]) == (501, "urn:helamem:problem:not-here")
-    assert "helamem replay --kafka" in refused.json()["detail"]
+    moments = {"before": recalled["as_of"], "after": "2100-01-01T00:00:00Z"}
+    between = here.get(f"{SPACE}/diff", params=moments)
+    assert (between.status_code, between.json()) == (200, there.get(f"{SPACE}/diff", params=moments).json())
+    assert between.json()["edges"]
+    assert not any(between.json()["memories"].values())
 
     with there.stream("GET", f"{SPACE}/events?begin=first") as events:
         parts = events.iter_lines()

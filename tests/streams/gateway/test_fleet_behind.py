@@ -143,16 +143,6 @@ async def test_a_migration_ends_it(fleet: Fleet) -> None:
             await asyncio.Event().wait()
 
 
-async def test_past_states_are_for_commands(fleet: Fleet) -> None:
-    """What it cannot do says which commands do it; now it can compare with now."""
-    async with fleet.gateway() as gateway, fleet.behind.running():
-        await until(fleet, ready=True)
-        refused = await gateway.get(f"{SPACE}/diff", params={"before": "2025-01-01T00:00:00Z"})
-        assert (refused.status_code, refused.headers["content-type"]) == (501, "application/problem+json")
-        assert "helamem replay --kafka --spaces acme/mira" in refused.json()["detail"]
-        assert (await gateway.get(f"{SPACE}/diff")).json()["equal"]
-
-
 async def test_who_is_waited_for_in_vain(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that is away is no failure of what is in the log: it is said that it cannot be recalled yet."""
     backing = fleet.backing()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, suppress
 
 from helamem.processors.encoding.processor import GROUP as ENCODING
 from helamem.processors.store.port import MemoryStore
@@ -16,9 +16,14 @@ from helamem.streams.backoff import Backoff, Stopped, until_done
 from helamem.streams.config import Config
 from helamem.streams.erasure.fleet import erase_in_fleet
 from helamem.streams.erasure.steps import Erasure
+from helamem.streams.fleet.past import past_of_fleet, sweep
 from helamem.streams.fleet.stores import all_builds, caught_up
 from helamem.streams.gateway.problems import Problem
+from helamem.streams.instance import Instance
+from helamem.streams.replay import TooMuchError
+from helamem.streams.sealing.erasures import read_erased
 from helamem.streams.sealing.fleet import fleet_sealing
+from helamem.streams.settings_log import embedded_instead
 
 PROBE_S = 2.0
 """How often it is looked whether broker and store answer."""
@@ -92,15 +97,33 @@ class FleetBehind:
     async def states(
         self, memory: Memory, space: str, moments_ms: Sequence[int | None]
     ) -> AsyncIterator[list[MemoryStore]]:
-        """Say which commands do it: a past state takes a directory, which a gateway of a fleet does not have."""
-        if any(moment_ms is not None for moment_ms in moments_ms):
-            raise Problem(
-                501,
-                "not-here",
-                f"a gateway of a fleet keeps no past states; rebuild {space} at each moment with: helamem replay "
-                f"--kafka --spaces {space} --until TIME --into DIR, and then: helamem diff DIR DIR",
-            )
-        yield [memory.instance.store for _ in moments_ms]
+        """Open a space as it was at some moments; see `Behind`. A past one is replayed, and gone afterwards."""
+        moments = sorted({moment_ms for moment_ms in moments_ms if moment_ms is not None})
+        if not moments:
+            yield [memory.instance.store for _ in moments_ms]
+            return
+        log, store, embedder = memory.instance.log, memory.instance.store, memory.instance.embedder
+        erased_ms = (await read_erased(log)).seen(space)
+        instead = embedded_instead(await store.load_checkpoints(ENCODING))
+        stores: dict[int | None, MemoryStore] = {None: store}
+        async with AsyncExitStack() as stack:
+            past = past_of_fleet(self._config, space, moments, embedder=embedder, instead=instead)
+            try:
+                places = await stack.enter_async_context(past)
+            except TooMuchError as error:
+                raise Problem(
+                    501,
+                    "not-here",
+                    f"{error}; rebuild {space} at each moment with: helamem replay --kafka --spaces {space} --until "
+                    "TIME --into DIR, and then: helamem diff DIR DIR",
+                ) from None
+            for moment_ms, place in zip(moments, places, strict=True):
+                instance = await Instance.open(place, create=False, embedder=embedder)
+                stack.push_async_callback(instance.close)
+                stores[moment_ms] = instance.store
+            yield [stores[moment_ms] for moment_ms in moments_ms]
+        if (await read_erased(log)).seen(space) != erased_ms:
+            raise RetryLater(f"somebody was just erased in {space}, so the past has to be read again; ask once more")
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -109,6 +132,7 @@ class FleetBehind:
         Raises:
             ConfigurationError: Something has to be set right, or the topics were migrated.
         """
+        await asyncio.to_thread(sweep)
         try:
             async with asyncio.TaskGroup() as tasks:
                 holding = tasks.create_task(self._hold())

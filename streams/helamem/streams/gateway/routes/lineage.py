@@ -70,7 +70,8 @@ async def diff(
 ) -> DiffOut:
     """Return what was added, removed, changed, hidden and shown in a space between two moments.
 
-    A moment of the past is rebuilt from the log, and kept below the home for a while; a gateway of a fleet answers 501.
+    A moment of the past is rebuilt from the log, and kept below the home for a while. A gateway of a fleet keeps
+    nothing of it, and answers 501 where it would take too much: then commands do it.
     """
     space, service = f"{tenant}/{name}", service_of(request)
     with service.memory() as memory:
