@@ -469,6 +469,18 @@ async def test_what_a_replay_would_not_come_to_is_not_begun_with(place: Path) ->
     assert (await state(place / "home", FOREVER)).snapshot is None
 
 
+async def test_a_key_that_is_no_text_is_no_space(place: Path) -> None:
+    """Its records are put aside when their turn comes, and have no snapshot."""
+    async with opened(place / "home") as memory:
+        await live(memory, 0)
+        (topic, number), *_ = await memory.instance.log.partitions(CONVERSATIONS.name)
+        poison = NewRecord(topic=topic, partition=number, key=b"acme/\xff", value=b"{}")
+        await memory.instance.log.append([poison] * EVERY)
+        await memory.process()
+        assert memory.instance.counts["dead-lettered"] == EVERY
+    assert [one.manifest.state.space for one in await take(place / "home")] == [SPACE]
+
+
 async def test_a_home_without_a_log_has_no_snapshots(place: Path) -> None:
     """Nor has what is no home."""
     await rounds(place / "home")

@@ -31,8 +31,8 @@ class Growth:
             while records := await log.read(partition, offset, limit=_PAGE):
                 offset = records[-1].offset + 1
                 for record in records:
-                    if record.key == _SETTINGS:  # they belong to partitions, and to no space
-                        continue
+                    if record.key == _SETTINGS or not _is_text(record.key):
+                        continue  # those belong to partitions and to no space, and these are put aside
                     times = self._times.setdefault(record.key, {})
                     times.setdefault(partition, array("q")).append(record.append_time_ms)
             self._offsets[partition] = offset
@@ -40,7 +40,7 @@ class Growth:
     def spaces(self) -> Iterator[tuple[str, int]]:
         """Yield each space with the number of its records, in the order of their names."""
         for key, times in sorted(self._times.items()):
-            yield key.decode(errors="replace"), sum(map(len, times.values()))
+            yield key.decode(), sum(map(len, times.values()))
 
     def reached(self, space: str, records: int) -> tuple[int, int]:
         """Return when a space had so many records, and how many it had then: some may be appended together.
@@ -54,3 +54,12 @@ class Growth:
                 break
             count, reached_ms = count + 1, time_ms
         return reached_ms, count
+
+
+def _is_text(key: bytes) -> bool:
+    """Return whether a key may be the name of a space."""
+    try:
+        key.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
