@@ -7,6 +7,7 @@ snapshot before that moment where there is one, and with nothing otherwise; the 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterator
@@ -67,7 +68,7 @@ async def past(
 
     Raises:
         BadInput: There is no such home, it has no log of its own, or the moment is none.
-        ConfigurationError: A snapshot was altered.
+        ConfigurationError: A snapshot was altered, or is of another log.
         RetryLater: Another process is just putting it together, or looks at it.
     """
     looked = Home.look(home)
@@ -76,37 +77,37 @@ async def past(
     async with await SqliteLog.open(looked.log_path, TOPICS, wall_clock_ms, read_only=True) as log:
         known = await known_at(log, await moment(log, text))
         state, whole = await state_of(log, known, space), await state_of(log, known, None)
-    kept = looked.moments_path
-    place = next((kept / one.name for one in (whole, state) if _is_whole(kept / one.name)), kept / state.name)
-    snapshots = Snapshots(looked.snapshots_path)
-    if signed_by is not None and (place / "home.json").exists():  # of one that went its lock is left
-        with in_turn(home, text), Home.open(place, create=False):
-            shutil.rmtree(place)
+        kept = looked.moments_path
+        place = next((kept / one.name for one in (whole, state) if _is_whole(kept / one.name)), kept / state.name)
+        snapshots = Snapshots(looked.snapshots_path)
+        if signed_by is not None and (place / "home.json").exists():  # of one that went its lock is left
+            with in_turn(home, text), Home.open(place, create=False):
+                shutil.rmtree(place)
 
-    def seed(into: Home) -> None:
-        (into.path / manifests.FILE).unlink(missing_ok=True)  # of another go, which was interrupted
-        while (nearest := snapshots.nearest(state, known.dead, signed_by)) is not None:
-            if snapshots.fill(into, nearest):
-                return
+        async def seed(into: Home) -> None:
+            (into.path / manifests.FILE).unlink(missing_ok=True)  # of another go, which was interrupted
+            while (nearest := await snapshots.nearest(log, state, known.dead, signed_by)) is not None:
+                if await asyncio.to_thread(snapshots.fill, into, nearest):
+                    return
 
-    while True:
-        if not _is_whole(place):
-            with in_turn(home, text):
-                await restate(
-                    home,
-                    place,
-                    until=known.vector,
-                    spaces=[space] if space else (),
-                    lean=True,
-                    embedder=embedder,
-                    on_progress=on_progress,
-                    on_retry=on_retry,
-                    seed=seed,
-                )
-        with suppress(FileNotFoundError):  # an erasure, or whoever made room, has just removed it
-            os.utime(place / "home.json")
-            begun_with = manifests.read(place) if (place / manifests.FILE).exists() else None
-            break
+        while True:
+            if not _is_whole(place):
+                with in_turn(home, text):
+                    await restate(
+                        home,
+                        place,
+                        until=known.vector,
+                        spaces=[space] if space else (),
+                        lean=True,
+                        embedder=embedder,
+                        on_progress=on_progress,
+                        on_retry=on_retry,
+                        seed=seed,
+                    )
+            with suppress(FileNotFoundError):  # an erasure, or whoever made room, has just removed it
+                os.utime(place / "home.json")
+                begun_with = manifests.read(place) if (place / manifests.FILE).exists() else None
+                break
     _make_room(kept, place)
     return Past(home=place, records=sum(state.positions.values()), snapshot=begun_with)
 

@@ -76,8 +76,8 @@ class Wanted(TypedDict, total=False):
     lean: bool
     """Whether the store goes without the indexes that answer many questions faster, which take their time, and without
     a write-ahead log, which is copied with it: for a state that is asked little or copied often. False unless told."""
-    seed: Callable[[Home], object] | None
-    """Puts an earlier state of the same log into a home without a store, from which to go on; it may block."""
+    seed: Callable[[Home], Awaitable[object]] | None
+    """Puts an earlier state of the same log into a home without a store, from which to go on."""
 
 
 async def replay(source: Path, into: Path, **wanted: Unpack[Wanted]) -> Replayed:
@@ -270,7 +270,7 @@ async def _replay(
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     on_retry: Callable[[RetryLater], None] = lambda error: None,
     lean: bool = False,
-    seed: Callable[[Home], object] | None = None,
+    seed: Callable[[Home], Awaitable[object]] | None = None,
 ) -> _Done[T]:
     part = await part_of(log, until, spaces=spaces, only=only)
     if quickly is not None:
@@ -296,7 +296,7 @@ async def _replay(
     with Home.open(into) as target, recorded_sources(log, target.effects_path) as sources:
         target.begin_projection(of, asked, settings, await specs_in(log, TOPICS))
         if seed is not None and not target.store_path.exists():
-            await asyncio.to_thread(seed, target)
+            await seed(target)
         # Under the lock and as late as can be: an erasure waits for nobody, and has to be heeded or find this in use.
         # It stands in the generation that was in use when it was made, and holds for the earlier ones too.
         erased = await read_erased(log, *later)

@@ -152,7 +152,7 @@ async def test_a_replay_that_was_about_to_begin_heeds_it() -> None:
     with directory() as place:
         home, into = place / "home", place / "again"
         await lived(home, sealed=False)
-        await restate(home, into, embedder=wordllama(), lean=True, seed=lambda _: asyncio.run(erased(home)))
+        await restate(home, into, embedder=wordllama(), lean=True, seed=lambda _: erased(home))
         async with opened(into) as (again, _):
             assert [turn.erased async for turn in again.store.scan_turns(SPACE)].count(True) == 4
 

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 
 from fakes.events import event, record
+from fakes.machine import SETTINGS
 from fakes.words import wordllama
 from helamem.processors.digest import digest
 from helamem.processors.store.edge import EdgeStore
@@ -23,10 +24,10 @@ from helamem.schemas.errors import BadInput, ConfigurationError, Poison, RetryLa
 from helamem.schemas.events import MemoryReinforced
 from helamem.schemas.ids import memory_id
 from helamem.schemas.records import NewRecord, Record, TopicPartition
-from helamem.schemas.settings import HebbianSettings, Settings
 from helamem.schemas.topics import CONVERSATIONS, RECALLS, TOPICS
 from helamem.schemas.wire import Event
 from helamem.streams.audit.keys import key_text
+from helamem.streams.cli.snapshot import _follow
 from helamem.streams.dead_letters import dead_letter
 from helamem.streams.home import Home, wall_clock_ms
 from helamem.streams.log.partitioner import partition_of
@@ -38,6 +39,7 @@ from helamem.streams.settings_log import apply_settings
 from helamem.streams.skimming import skimmed
 from helamem.streams.snapshots import manifest as manifests
 from helamem.streams.snapshots.blocks import FileBlocks, named
+from helamem.streams.snapshots.moment import begins_with_settings, known_at, state_of
 from helamem.streams.snapshots.shelf import Kept, Snapshots
 from helamem.streams.snapshots.taking import Schedule, Taker
 from helamem.streams.store_process.child import child_store
@@ -447,7 +449,7 @@ async def test_one_that_is_gone_is_none(place: Path) -> None:
 
 
 async def test_what_a_replay_would_not_come_to_is_not_begun_with(place: Path) -> None:
-    """A record that was put aside later was folded all the same; other settings fold otherwise."""
+    """A record that was put aside later was folded all the same."""
     await rounds(place / "home")
     (one,) = await take(place / "home", every=40)
     async with await SqliteLog.open(place / "home" / "log.sqlite", TOPICS, wall_clock_ms) as log:
@@ -463,10 +465,60 @@ async def test_what_a_replay_would_not_come_to_is_not_begun_with(place: Path) ->
     assert another.manifest.state.positions == one.manifest.state.positions
     shutil.rmtree(place / "home" / "moments")
     assert (await state(place / "home", FOREVER)).snapshot == another.manifest
+
+
+async def test_settings_that_changed_are_come_by(place: Path) -> None:
+    """A snapshot from before is begun with: what follows puts them in force where they stand, as it did live."""
+    async with opened(place / "home") as memory:
+        await live(memory, 0)
+    (kept,) = await take(place / "home")
+    changed = replace(SETTINGS, hebbian=replace(SETTINGS.hebbian, half_life_s=86_400, eta_recalled=0.02))
     async with await SqliteLog.open(place / "home" / "log.sqlite", TOPICS, wall_clock_ms) as log:
-        changed = Settings(encoding=one.manifest.state.settings.encoding, hebbian=HebbianSettings(half_life_s=86_400))
         await apply_settings(log, changed, wall_clock_ms)
-    assert (await state(place / "home", FOREVER)).snapshot is None
+    async with opened(place / "home") as memory:
+        assert memory.instance.settings == changed
+        await live(memory, 1)
+        lived = (await memory.digest(SPACE)).digest
+    found = await state(place / "home", FOREVER)
+    assert found.snapshot == kept.manifest
+    assert await digest_of(found.home) == lived
+    assert (await again(place / "home", place / "whole", spaces=[SPACE])).digest.digest == lived
+    assert len(await take(place / "home")) == 2
+
+
+async def test_what_was_folded_before_all_settings_is_not_come_by(place: Path) -> None:
+    """It was folded by those that were in force at the end of then; a log that was made in good order has none."""
+    async with await SqliteLog.open(place / "log.sqlite", TOPICS, wall_clock_ms) as log:
+        at = (await log.partitions(RECALLS.name))[0]
+        await log.append([NewRecord(topic=at.topic, partition=at.partition, key=b"acme/anna", value=b"{}")])
+        await apply_settings(log, SETTINGS, wall_clock_ms)
+        for positions, whole in (({at: 2}, False), ({at: 0}, True), ({TopicPartition(at.topic, 1): 1}, True)):
+            known = await known_at(log, {**dict.fromkeys(await now(log), 0), **positions})
+            assert await begins_with_settings(log, await state_of(log, known, None)) == whole
+
+
+async def test_a_snapshot_of_another_log_is_refused(place: Path) -> None:
+    """A copy of the home went its own way to the same positions; one from before they parted is of both."""
+    home, other = place / "home", place / "other"
+    async with opened(home) as memory:
+        await live(memory, 0)
+    key = Ed25519PrivateKey.generate()
+    (first,) = await take(home, key=key)
+    shutil.copytree(home, other)
+    for number, one in enumerate((home, other), start=1):
+        async with opened(one) as memory:
+            await live(memory, number)
+    _, second = await take(home, key=key)
+    shutil.copytree(home / "snapshots", other / "snapshots", dirs_exist_ok=True)
+    reason = rf"{second.folder.name}/snapshot.json was made of another log; remove the snapshot .*{second.folder.name}"
+    with pytest.raises(ConfigurationError, match=reason):
+        await state(other, FOREVER)
+    with pytest.raises(ConfigurationError, match=reason):
+        await take(other, key=key)
+    shutil.rmtree(other / "snapshots" / second.folder.name)
+    found = await state(other, FOREVER)
+    assert found.snapshot == first.manifest
+    assert await digest_of(found.home) == (await again(other, place / "whole", spaces=[SPACE])).digest.digest
 
 
 async def test_a_key_that_is_no_text_is_no_space(place: Path) -> None:
@@ -479,6 +531,27 @@ async def test_a_key_that_is_no_text_is_no_space(place: Path) -> None:
         await memory.process()
         assert memory.instance.counts["dead-lettered"] == EVERY
     assert [one.manifest.state.space for one in await take(place / "home")] == [SPACE]
+
+
+async def test_on_a_full_disk_it_waits_longer_and_longer(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be kept was replayed for nothing; once there is room it looks as often as before."""
+    await rounds(place / "home")
+    waits: list[float] = []
+
+    async def noted(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 4:
+            disk.undo()
+        if len(waits) == 6:
+            raise Interrupted
+
+    with pytest.MonkeyPatch.context() as disk, Taker(place / "home", Schedule(every=40), embedder=wordllama()) as taker:
+        disk.setattr(taker.snapshots.blocks, "keep", _no_room)
+        monkeypatch.setattr("helamem.streams.cli.snapshot._sleep", noted)
+        with pytest.raises(Interrupted):
+            await _follow(taker, lambda done, total: None)
+    assert waits == [5.0, 10.0, 20.0, 40.0, 5.0, 5.0]
+    assert taker.taken == 1
 
 
 async def test_a_home_without_a_log_has_no_snapshots(place: Path) -> None:

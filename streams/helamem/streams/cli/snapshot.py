@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from asyncio import sleep as _sleep
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,7 @@ from rich.console import Console
 
 from helamem.schemas.errors import RetryLater
 from helamem.schemas.times import format_ms
+from helamem.streams.backoff import Backoff
 from helamem.streams.cli.commands import DEFAULT_HOME, HomeOption, JsonOption, add
 from helamem.streams.cli.output import Waiting, say, show, table
 from helamem.streams.cli.progress import Advance, told
@@ -20,7 +22,8 @@ from helamem.streams.cli.progress import Advance, told
 if TYPE_CHECKING:  # it imports the engine
     from helamem.streams.snapshots.taking import Taker
 
-_LOOK_EVERY_S = 5.0
+_WAITS = Backoff(first_s=5.0, longest_s=600.0)
+"""From look to look, and longer where one failed: on a full disk each may replay for minutes what then is not kept."""
 
 
 def register(app: typer.Typer) -> None:
@@ -110,12 +113,14 @@ async def _snapshot(home: Path, every: int, keep: int | None, key: Path | None, 
 
 
 async def _follow(taker: Taker, advance: Advance) -> None:
-    waiting = Waiting()
+    waiting, failures = Waiting(), 0
     while True:
         try:
             await taker.catch_up(advance)
         except RetryLater as error:
             waiting.note(error)
+            failures += 1
         else:
             waiting.over()
-        await asyncio.sleep(_LOOK_EVERY_S)
+            failures = 0
+        await _sleep(_WAITS.wait_s(max(1, failures)))

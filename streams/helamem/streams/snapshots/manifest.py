@@ -11,6 +11,7 @@ import orjson
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from msgspec import Struct
+from msgspec.structs import replace
 
 from helamem.processors.store.edge_shards import write_durably
 from helamem.schemas.errors import ConfigurationError
@@ -32,6 +33,8 @@ class State(Struct, frozen=True, kw_only=True):
 
     positions: dict[str, int]
     """Up to where each partition was folded, by `topic/partition`; of those in which the space may stand, all."""
+    log: str
+    """SHA-256 over the last record before each of these positions, which mean something in one log only."""
     space: str | None
     """Which alone was folded; None is all."""
     settings: Settings
@@ -40,14 +43,24 @@ class State(Struct, frozen=True, kw_only=True):
     logic_version: int = LOGIC_VERSION
 
     def reaches(self, later: State, dead: DeadLetters) -> bool:
-        """Return whether a replay that goes on from here comes to a later state.
+        """Return whether a replay that goes on from here comes to a later state of the same log.
+
+        What of the settings can be changed in place is changed by records, at which a replay comes by; what memories
+        are made with has to be the same.
 
         Args:
             later: Where it has to come to.
             dead: What stands in the dead letters now.
         """
         return (
-            (self.space, self.settings) == (later.space, later.settings)
+            self.space == later.space
+            and replace(
+                self.settings,
+                hebbian=later.settings.hebbian,
+                forgetting=later.settings.forgetting,
+                forgetting_of=later.settings.forgetting_of,
+            )
+            == later.settings
             and all(self.positions.get(at, end + 1) <= end for at, end in later.positions.items())
             and self.holds(dead)
         )

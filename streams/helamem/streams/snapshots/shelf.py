@@ -15,10 +15,12 @@ from typing import NamedTuple
 from helamem.processors.store.edge_shards import sync_directory
 from helamem.schemas.errors import ConfigurationError, RetryLater
 from helamem.streams.home import STORE, Home, wall_clock_ms
+from helamem.streams.log.port import Log
 from helamem.streams.log.writer_lock import WriterLock
 from helamem.streams.snapshots import manifest as manifests
 from helamem.streams.snapshots.blocks import AlteredBlockError, Blocks, named
 from helamem.streams.snapshots.manifest import DeadLetters, Manifest, State, refused
+from helamem.streams.snapshots.moment import begins_with_settings, is_of
 
 BEGUN = "begun"
 """Where the next one is made."""
@@ -71,24 +73,34 @@ class Snapshots:
                         raise refused(folder, f"{folder / manifests.FILE} is missing") from None
         return sorted(found, key=lambda one: (one.manifest.records, one.folder.name))
 
-    def nearest(self, state: State, dead: DeadLetters, signed_by: Collection[str] | None = None) -> Kept | None:
+    async def nearest(
+        self, log: Log, state: State, dead: DeadLetters, signed_by: Collection[str] | None = None
+    ) -> Kept | None:
         """Return the one from which the fewest records lead to a state, or None.
 
         Args:
+            log: Of which the state is.
             state: Where to.
             dead: What stands in the dead letters now.
             signed_by: Public keys in hexadecimal, one of which must have signed; None takes any, and unsigned ones.
+
+        Raises:
+            ConfigurationError: One of them is damaged or was altered, or this one is of another log.
         """
         fit = [
             one
             for one in self.kept()
             if one.manifest.state.reaches(state, dead) and (signed_by is None or one.manifest.public_key in signed_by)
         ]
-        return max(
-            fit,
+        fit.sort(
             key=lambda one: (sum(one.manifest.state.positions[at] for at in state.positions), -one.manifest.size_bytes),
-            default=None,
+            reverse=True,
         )
+        for one in fit:
+            await check_log(log, one)
+            if one.manifest.state.settings == state.settings or await begins_with_settings(log, one.manifest.state):
+                return one
+        return None
 
     def fill(self, home: Home, one: Kept) -> bool:
         """Put the files of a snapshot into a home that has no store yet; return False where it is gone or replaced.
@@ -190,6 +202,16 @@ class Snapshots:
         for folder in sorted(folders, key=lambda path: (path.suffix != _GONE, path.name == BLOCKS)):
             shutil.rmtree(folder if folder.suffix == _GONE else _put_away(folder))
         sync_directory(self.root)
+
+
+async def check_log(log: Log, one: Kept) -> None:
+    """Refuse a snapshot of another log, be its positions as they may.
+
+    Raises:
+        ConfigurationError: It is one.
+    """
+    if not await is_of(log, one.manifest.state):
+        raise refused(one.folder, f"{one.folder / manifests.FILE} was made of another log")
 
 
 def _put_away(folder: Path) -> Path:

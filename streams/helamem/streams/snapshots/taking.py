@@ -33,7 +33,7 @@ from helamem.streams.snapshots.blocks import names_below
 from helamem.streams.snapshots.growth import Growth
 from helamem.streams.snapshots.manifest import Manifest, State
 from helamem.streams.snapshots.moment import dead_letters_of, known_at, state_of
-from helamem.streams.snapshots.shelf import BEGUN, Snapshots, staying_of
+from helamem.streams.snapshots.shelf import BEGUN, Snapshots, check_log, staying_of
 
 _MADE = "snapshot"
 """Where it is said what was begun, until that has its place."""
@@ -108,7 +108,8 @@ class Taker:
             on_progress: Told how many records of how many were applied, for each that is taken.
 
         Raises:
-            ConfigurationError: An earlier one was altered, or the log does not give again what it gave before.
+            ConfigurationError: An earlier one was altered or is of another log, or the log does not give again what it
+                gave before.
             RetryLater: The disk is full, or the replay was stopped.
         """
         every, keep = self._schedule.every, self._schedule.keep
@@ -135,7 +136,9 @@ class Taker:
         for one in self.snapshots.kept():
             if not one.manifest.state.holds(dead):
                 self.snapshots.remove(one)
-            elif self._key is None or one.manifest.public_key == self._public_key:
+                continue
+            await check_log(log, one)
+            if self._key is None or one.manifest.public_key == self._public_key:
                 there.add((one.manifest.state.space, one.manifest.records // self._schedule.every))
         return there
 
@@ -145,7 +148,7 @@ class Taker:
         known = await known_at(log, await at_time(log, time_ms))
         state = await state_of(log, known, space)
         signed_by = None if self._public_key is None else {self._public_key}
-        nearest = self.snapshots.nearest(state, known.dead, signed_by)
+        nearest = await self.snapshots.nearest(log, state, known.dead, signed_by)
         begun = self.snapshots.root / BEGUN
         if begun.exists() and not _goes_on(begun, known.vector, state):
             _throw_away(begun)
@@ -159,7 +162,7 @@ class Taker:
                 embedder=self._embedder,
                 on_progress=on_progress,
                 on_retry=self._on_retry,
-                seed=None if nearest is None else lambda home: self.snapshots.fill(home, nearest),
+                seed=None if nearest is None else lambda home: asyncio.to_thread(self.snapshots.fill, home, nearest),
             )
         except InUseError as error:  # see `_throw_away`
             raise RetryLater(str(error)) from None
