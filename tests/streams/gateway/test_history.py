@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from helamem.schemas.errors import RetryLater
 from helamem.streams.gateway.cursors import cursor_of
 from helamem.streams.gateway.history_answers import HistoryOut
+from helamem.streams.gateway.walks import KEPT
 from helamem.streams.history import Walk
 from streams.gateway.asking import SPACE, Gateway, said
 
@@ -97,6 +99,27 @@ async def test_pages_that_follow_each_other_fold_the_log_once(
 
     monkeypatch.setattr(Walk, "skip", again)
     assert (await asked(gateway, limit=1, cursor=page["next"]))["changes"]
+
+
+async def test_a_busy_tenant_displaces_its_own_walks(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others go on where they were, also once it has paged through as many spaces as are kept."""
+    spaces = ["other/a", *(f"acme/{number}" for number in range(KEPT + 1)), "third/a"]
+    cursors = {}
+    for space in spaces:
+        for text in TEXTS:
+            assert (await gateway.post(f"/v1/spaces/{space}/messages", said(text))).status_code == 201
+        page = await gateway.get(f"/v1/spaces/{space}/history", params={"limit": 1})
+        cursors[space] = page.json()["next"]
+
+    async def refused(*_: object) -> None:
+        raise RetryLater("the log would be folded again")
+
+    monkeypatch.setattr(Walk, "skip", refused)
+    went_on = {
+        space: (await gateway.get(f"/v1/spaces/{space}/history", params={"limit": 1, "cursor": cursor})).is_success
+        for space, cursor in cursors.items()
+    }
+    assert [space for space in spaces if went_on[space]] == ["other/a", "acme/3", "acme/4", "third/a"]
 
 
 async def test_a_page_holds_only_so_many_links(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from weakref import WeakKeyDictionary
 
+from helamem.schemas.ids import tenant_of
 from helamem.streams.async_memory import Memory
 from helamem.streams.history import Walk
 
 KEPT = 4
-"""Walks that are kept, those that went on last; each holds the links of its space."""
+"""Walks that are kept, of all tenants; each holds the links of its space."""
 
 _Place = tuple[str, int, tuple[int, ...]]
 """A space, when something of it was erased last, and positions."""
@@ -27,8 +28,14 @@ class Walks:
         return self._kept.get(memory, OrderedDict()).pop((space, erased_ms, tuple(positions)), None)
 
     def keep(self, memory: Memory, space: str, walk: Walk) -> None:
-        """Keep a walk for whoever asks for what follows."""
+        """Keep a walk for whoever asks for what follows.
+
+        Where it is one too many, the tenant with most walks gives up the one that went on least lately: a tenant that
+        pages through many spaces displaces its own walks, and not those of others.
+        """
         kept = self._kept.setdefault(memory, OrderedDict())
         kept[space, walk.erased_ms, tuple(walk.positions)] = walk
         if len(kept) > KEPT:
-            kept.popitem(last=False)
+            held = Counter(tenant_of(place[0]) for place in kept)
+            most = max(held.values())
+            del kept[next(place for place in kept if held[tenant_of(place[0])] == most)]
