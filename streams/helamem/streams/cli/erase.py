@@ -138,27 +138,18 @@ class _InFleet(NamedTuple):
 async def _in_the_fleet(space: str, subject: str, *, dry_run: bool) -> _InFleet:
     from helamem.processors.embedder.choose import choose_embedder  # noqa: PLC0415 - it imports arrays
     from helamem.streams.config import load_config  # noqa: PLC0415 - it imports aiokafka
-    from helamem.streams.erasure.fleet import erase_in_fleet  # noqa: PLC0415 - it imports arrays
-    from helamem.streams.fleet.stores import all_builds, caught_up  # noqa: PLC0415 - it imports the engine
+    from helamem.streams.fleet.erasing import erase_from_all_builds  # noqa: PLC0415 - it imports the engine
     from helamem.streams.log.kafka_topics import retention_ms  # noqa: PLC0415 - it imports aiokafka
     from helamem.streams.sealing.fleet import fleet_sealing  # noqa: PLC0415 - it imports arrays
 
     config = load_config()
     sealing = fleet_sealing(config)
     embedder = choose_embedder(config.embedder)
-    async with kafka_history() as history, all_builds(config, embedder) as builds:
+    async with kafka_history() as history:
         logs = await history.look()
         log = sealing.sealing(logs.in_use)
-        live = next(one.store for one in builds if one.in_use)
-        found = await erase_in_fleet(
-            log,
-            builds,
-            sealing.keys,
-            space=space,
-            subject=subject,
-            embedder=embedder.name,
-            caught_up=lambda: caught_up(log, live),
-            dry_run=dry_run,
+        found = await erase_from_all_builds(
+            config, log, sealing.keys, embedder, space=space, subject=subject, dry_run=dry_run
         )
         names = [(await log.partitions(spec.name))[0].topic for spec in TOPICS]
         kept = await retention_ms(config.kafka(), names)

@@ -14,10 +14,9 @@ from helamem.schemas.topics import CONVERSATIONS
 from helamem.streams.async_memory import Memory
 from helamem.streams.backoff import Backoff, Stopped, until_done
 from helamem.streams.config import Config
-from helamem.streams.erasure.fleet import erase_in_fleet
 from helamem.streams.erasure.steps import Erasure
+from helamem.streams.fleet.erasing import erase_from_all_builds
 from helamem.streams.fleet.past import past_of_fleet, sweep
-from helamem.streams.fleet.stores import all_builds, caught_up
 from helamem.streams.gateway.problems import Problem
 from helamem.streams.instance import Instance
 from helamem.streams.replay import TooMuchError
@@ -76,20 +75,12 @@ class FleetBehind:
 
     async def erase(self, space: str, subject: str, *, dry_run: bool) -> Erasure:
         """Erase a data subject; see `Behind`. Everybody goes on meanwhile, and workers have to run."""
-        sealing = fleet_sealing(self._config)
+        keys = fleet_sealing(self._config).keys
         with self.use() as memory:
-            log, embedder = memory.instance.log, memory.instance.embedder
-            async with self._erasing, all_builds(self._config, embedder) as builds:
-                live = next(one.store for one in builds if one.in_use)
-                found = await erase_in_fleet(
-                    log,
-                    builds,
-                    sealing.keys,
-                    space=space,
-                    subject=subject,
-                    embedder=embedder.name,
-                    caught_up=lambda: caught_up(log, live),
-                    dry_run=dry_run,
+            at = memory.instance
+            async with self._erasing:
+                found = await erase_from_all_builds(
+                    self._config, at.log, keys, at.embedder, space=space, subject=subject, dry_run=dry_run
                 )
         return found.erasure
 
