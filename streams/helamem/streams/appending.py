@@ -14,12 +14,13 @@ from msgspec import UNSET, Struct
 
 from helamem.processors.encoding.processor import GROUP as ENCODING
 from helamem.processors.store.port import MemoryStore, Turn
-from helamem.schemas.errors import Conflict, Poison
+from helamem.schemas.errors import Conflict, Poison, RetryLater
 from helamem.schemas.events import ConversationMessage
 from helamem.schemas.ids import memory_id
 from helamem.schemas.records import TopicPartition
 from helamem.schemas.topics import CONVERSATIONS
 from helamem.schemas.wire import Event, decode
+from helamem.streams.backing import Backing
 from helamem.streams.ingest.incoming import record_of
 from helamem.streams.log.partitioner import partition_of
 from helamem.streams.log.port import Log
@@ -195,6 +196,28 @@ class Appending:
                         tail.known.setdefault(_memory_id(event), _of_event(event, record.offset))
                 tail.seen_to = records[-1].offset + 1
         return tail.known
+
+
+async def searchable(backing: Backing, appended: Sequence[Appended], timeout_s: float) -> bool:
+    """Wait until messages can be recalled, while somebody processes the log; return whether that was in time.
+
+    What was put aside, forgotten or erased cannot, however long one waits.
+    """
+    ends: dict[TopicPartition, int] = {}
+    ids: defaultdict[str, list[str]] = defaultdict(list)
+    for one in appended:
+        ends[one.partition] = max(ends.get(one.partition, 0), one.offset + 1)
+        ids[one.space].append(one.memory_id)
+    if not await backing.encoded(ends, timeout_s):
+        return False
+    try:
+        for space, wanted in ids.items():
+            turns = await backing.store.turns(space, wanted)
+            if not all(id_ in turns and not turns[id_].hidden for id_ in wanted):
+                return False
+    except RetryLater:  # they are appended, and whoever is told otherwise would append them again
+        return False
+    return True
 
 
 def _message(event: Event) -> ConversationMessage:
