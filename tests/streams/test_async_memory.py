@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import sys
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
@@ -293,3 +294,13 @@ def test_the_same_without_async(home: Path) -> None:
     memory.close()
     with pytest.raises(BadInput, match="there is no helamem home"):
         Memory.open(home.with_name("elsewhere"), create=False)
+
+
+def test_it_opens_as_with_async(home: Path) -> None:
+    """By the same arguments, which whoever reads help sees."""
+    assert inspect.signature(Memory.open) == inspect.signature(AsyncMemory.open)
+    with Memory.open(home, embedder=wordllama(), recall_audit="relaxed") as memory:
+        memory.append([said(0)])
+        memory.process()
+        answer = memory.recall(SPACE, "tent")
+        memory.reinforce(answer.recall_id, [answer.hits[0].result.id])

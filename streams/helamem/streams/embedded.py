@@ -17,22 +17,15 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from functools import update_wrapper
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from helamem.processors.consolidation.distiller import Distiller
-from helamem.processors.embedder.port import Embedder
 from helamem.processors.forgetting.policy import Choice, Forgettable
 from helamem.processors.profile.profile import Profile
 from helamem.processors.recall.hits import Hit
-from helamem.processors.reranker.port import Reranker
-from helamem.schemas.settings import ForgettingPolicy, Settings
+from helamem.schemas.settings import ForgettingPolicy
 from helamem.streams.async_memory import AsyncMemory, Message, Recalled
-from helamem.streams.distilling import ModelSettings
 from helamem.streams.forgetting.decision import Decision
-from helamem.streams.metrics.registry import Metrics
-from helamem.streams.tracing.untraced import UNTRACED, Untraced
 
 __all__ = [
     "AsyncMemory",
@@ -62,6 +55,25 @@ def _waiting(
     return update_wrapper(call, method)
 
 
+def _opening(
+    opening: Callable[P, Coroutine[Any, Any, AsyncMemory]],
+) -> Callable[Concatenate[type[Memory], P], Memory]:
+    """Return a class method of `Memory` that has the coroutine of `AsyncMemory.open` run in a thread of its own."""
+
+    def call(cls: type[Memory], /, *args: P.args, **kwargs: P.kwargs) -> Memory:
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever, name="helamem", daemon=True)
+        thread.start()
+        try:
+            memory = asyncio.run_coroutine_threadsafe(opening(*args, **kwargs), loop).result()
+        except BaseException:
+            _end(loop, thread)
+            raise
+        return cls(memory, loop, thread)
+
+    return update_wrapper(call, AsyncMemory.__dict__["open"].__func__)
+
+
 class Memory:
     """The same as `AsyncMemory` without async: it runs one in a thread of its own. A context manager."""
 
@@ -70,40 +82,7 @@ class Memory:
         self._loop = loop
         self._thread = thread
 
-    @classmethod
-    def open(
-        cls,
-        home: Path | str,
-        *,
-        create: bool = True,
-        settings: Settings | None = None,
-        embedder: Embedder | None = None,
-        distiller: Distiller | ModelSettings | None = None,
-        metrics: Metrics | None = None,
-        tracing: Untraced = UNTRACED,
-        reranker: Reranker | None = None,
-    ) -> Self:
-        """Open a home, or make it; see `AsyncMemory.open` for arguments and errors."""
-        loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=loop.run_forever, name="helamem", daemon=True)
-        thread.start()
-        opening = AsyncMemory.open(
-            home,
-            create=create,
-            settings=settings,
-            embedder=embedder,
-            distiller=distiller,
-            metrics=metrics,
-            tracing=tracing,
-            reranker=reranker,
-        )
-        try:
-            memory = asyncio.run_coroutine_threadsafe(opening, loop).result()
-        except BaseException:
-            _end(loop, thread)
-            raise
-        return cls(memory, loop, thread)
-
+    open = classmethod(_opening(AsyncMemory.open))
     append = _waiting(AsyncMemory.append)
     process = _waiting(AsyncMemory.process)
     recall = _waiting(AsyncMemory.recall)
