@@ -67,12 +67,10 @@ PROBLEMS = """() => {
 
 
 def themes() -> dict[str, dict[str, str]]:
-    """Return the colours of each theme by name; what the system chooses is what the button chooses."""
-    blocks = re.findall(r"(:root[^{]*)\{([^}]*--ground[^}]*)\}", PALETTE)
-    light, system_dark, dark = (dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", body)) for _, body in blocks)
-    assert system_dark == dark
-    assert light.keys() == dark.keys()
-    return {"light": light, "dark": dark}
+    """Return the colours of each theme by name; each colour is told once, for both."""
+    pairs = re.findall(r"--([a-z-]+): light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\);", PALETTE)
+    assert len(dict.fromkeys(name for name, *_ in pairs)) == PALETTE.count("--") > 0
+    return {"light": {name: light for name, light, _ in pairs}, "dark": {name: dark for name, _, dark in pairs}}
 
 
 def contrast(one: str, other: str) -> float:
@@ -114,11 +112,33 @@ def test_everything_has_a_name_and_its_place(visit: Visit, width: int) -> None:
         page.goto(re.sub("#.*", f"#/{view}/demo/otto", page.url))
         page.locator(shown).first.wait_for()
         assert page.evaluate(PROBLEMS) == [], view
-    page.get_by_role("button", name="Use dark colours").click()
-    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert ground == "rgb(16, 20, 27)"
-    page.reload()
-    expect(page.get_by_role("button", name="Use light colours")).to_be_visible()
 
 
 VIEWS = {"lineage": ".chooser .fact", "dead-letters": ".letters tbody tr", "throughput": ".tile"}
+
+SEEN = """async () => {
+  const { colour } = await import("/console/theme.js");
+  return [getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color, colour("ground")];
+}"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", ["light", "dark"])
+def test_colours_are_those_of_the_system_until_somebody_chooses(visit: Visit, system: str) -> None:
+    """Both by style and where they are painted, and what is chosen stays."""
+    other = "dark" if system == "light" else "light"
+    page = visit("#/explore/demo/otto", color_scheme=system)
+    button = page.get_by_role("button", name=f"Use {other} colours")
+    expect(button).to_be_visible()
+    assert page.evaluate(SEEN) == shown(system)
+    button.click()
+    assert page.evaluate(SEEN) == shown(other)
+    page.reload()
+    expect(page.get_by_role("button", name=f"Use {system} colours")).to_be_visible()
+    assert page.evaluate(SEEN) == shown(other)
+
+
+def shown(theme: str) -> list[str]:
+    """Return what `SEEN` finds in a theme."""
+    ground, text = (themes()[theme][name] for name in ("ground", "text"))
+    return [*(f"rgb({int(one[1:3], 16)}, {int(one[3:5], 16)}, {int(one[5:], 16)})" for one in (ground, text)), ground]

@@ -1,15 +1,18 @@
 /** Dark or light: as the system has it, until somebody chooses. */
 
 const CHOSEN = "helamem.theme";
-const dark = matchMedia("(prefers-color-scheme: dark)");
+const system = matchMedia("(prefers-color-scheme: dark)");
 const listeners = new Set();
 
 const chosen = () => localStorage.getItem(CHOSEN);
-export const isDark = () => (chosen() ?? (dark.matches ? "dark" : "light")) === "dark";
+export const isDark = () => (chosen() ?? (system.matches ? "dark" : "light")) === "dark";
 export const onTheme = (listener) => listeners.add(listener);
 
-/** Return a colour of the palette by its name. */
-export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+/** Return a colour of the palette by its name, for what is painted and has no style that could tell light from dark. */
+export function colour(name) {
+  const [light, dark] = getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).match(/#[0-9a-f]{6}/g);
+  return isDark() ? dark : light;
+}
 
 /** Let a button change it. */
 export function installTheme(button) {
@@ -23,6 +26,6 @@ export function installTheme(button) {
     localStorage.setItem(CHOSEN, isDark() ? "light" : "dark");
     apply();
   });
-  dark.addEventListener("change", apply);
+  system.addEventListener("change", apply);
   apply();
 }
