@@ -127,6 +127,12 @@ class Config(BaseSettings):
         description="File of the API keys of all gateways of a fleet, made by helamem keys add --file; "
         "a home's gateway has the home's.",
     )
+    gateways: int = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="Gateways that answer for the fleet side by side: each takes its part of all rates and quotas.",
+    )
     oidc_issuer: str | None = Field(
         None, description="Issuer whose bearer tokens a gateway takes besides keys; unset, none. See docs/access.md."
     )

@@ -73,15 +73,24 @@ def serving(count: int) -> Iterator[list[Serving]]:
 
 @pytest.mark.slow
 def test_two_gateways_are_one(fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one of them takes the other one recalls, repeats, follows, explains and erases; both ask for one key."""
+    """What one takes the other recalls, repeats, follows, explains and erases; both ask for keys and share a rate."""
     run("topics", "apply")
     fleet.store.start()
     worker = fleet.ready_worker()
     file = tmp_path / "keys.json"
     key = run("keys", "add", "--file", file, "--tenant", "acme", "--rights", "append,recall,audit,erase,admin").json
+    rare = run("keys", "add", "--file", file, "--tenant", "acme", "--rate", 0.02).json["key"]
     monkeypatch.setenv("HELAMEM_GATEWAY_KEYS", str(file))
+    monkeypatch.setenv("HELAMEM_GATEWAYS", "2")
     with serving(2) as (one, other):
         assert httpx.get(f"{one.address}/v1/spaces", timeout=60).status_code == 401
+        for at in (one, other):
+            asked = [
+                httpx.get(f"{at.address}/v1/spaces", headers={"Authorization": f"Bearer {rare}"}, timeout=60)
+                for _ in range(2)
+            ]
+            assert [answer.status_code for answer in asked] == [200, 429]
+            assert "0.02 times a second (0.01 at each of 2 gateways)" in asked[1].json()["detail"]
         headers = {"Authorization": f"Bearer {key['key']}"}
         with (
             httpx.Client(base_url=one.address, headers=headers, timeout=30) as here,
@@ -90,7 +99,7 @@ def test_two_gateways_are_one(fleet: Fleet, tmp_path: Path, monkeypatch: pytest.
             behave_as_one(here, there)
         assert one.stop().count("\n") == other.stop().count("\n") == 0
     accesses = run("access", "--kafka").json["accesses"]
-    assert sum(one["did"] == "key added for acme" for one in accesses) == 1
+    assert sum(one["did"] == "key added for acme" for one in accesses) == 2
     assert {"POST /v1/spaces/{tenant}/{name}/erase", "memory.recalled.v1"} <= {one["did"] for one in accesses}
     assert worker.stop().code == 0
 

@@ -91,6 +91,42 @@ def test_midnight_takes_nothing_off_a_day(tmp_path: Path) -> None:
     assert quotas.used("acme").messages == 0
 
 
+@pytest.mark.parametrize(("gateways", "each"), [(1, 10), (3, 4), (20, 1)])
+def test_gateways_share_a_quota(tmp_path: Path, gateways: int, each: int) -> None:
+    """Each takes its part of it, rounded up, and says so: together they take all of it and not much more."""
+    keys = Keys(tmp_path, gateways=gateways)
+    keys.limit("acme", messages_a_day=10)
+    quotas = Quotas(None, keys, lambda: NOON_MS)
+    with pytest.raises(Problem) as refused, quotas.taking("acme", [1] * (each + 1)):
+        pass
+    assert refused.value.status == 413
+    with quotas.taking("acme", [1] * each):
+        pass
+    with pytest.raises(Problem) as refused, quotas.taking("acme", [1]):
+        pass
+    assert refused.value.status == 429
+    part = f" ({each} by each of {gateways} gateways)" if gateways > 1 else ""
+    assert refused.value.detail.startswith(f"the tenant acme may append 10 messages a day{part} and has 0 left;")
+
+
+async def test_gateways_share_a_rate(gateway: Gateway) -> None:
+    """A key's and a tenant's, and a refusal says how large a part is."""
+    keys = gateway.service.keys
+    keys.gateways = 3
+    key = gateway.key(per_s=6.0)
+    client = gateway.client_of(key)
+    answers = [await client.get("/v1/spaces") for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert answers[2].json()["detail"] == (
+        f"the key {key.split('_')[1]} may ask 6 times a second (2 at each of 3 gateways); wait and ask again"
+    )
+    keys.limit("acme", per_s=3)
+    other = gateway.client_of(gateway.key())
+    answers = [await other.get("/v1/spaces") for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 429]
+    assert "together may ask 3 times a second (1 at each of 3 gateways)" in answers[1].json()["detail"]
+
+
 async def test_counts_survive_a_restart(tmp_path: Path) -> None:
     """They are written as time goes and at the end; a file that cannot be read counts for nothing."""
     quotas = Quotas(tmp_path, Keys(tmp_path), lambda: NOON_MS)

@@ -247,7 +247,7 @@ def _fleet_keys(config: Config, host: str) -> Keys:
             f"there is no file {path}, which HELAMEM_GATEWAY_KEYS names; make a key in it with: helamem keys add "
             f"--file {path} --tenant TENANT --rights append,recall"
         )
-    return Keys(path.parent, path.name)
+    return Keys(path.parent, path.name, gateways=config.gateways)
 
 
 class _At(NamedTuple):

@@ -173,10 +173,10 @@ class _Visit:
                 headers={"WWW-Authenticate": 'Bearer realm="helamem"'},
             )
         if isinstance(key, ApiKey) and (wait_s := keys.wait_s(key)):
-            raise _too_often(f"the key {key.id}", key.per_s or 0, wait_s)
+            raise _too_often(f"the key {key.id}", key.per_s or 0, keys.gateways, wait_s)
         if wait_s := keys.tenant_wait_s(key.tenant):
             per_s = keys.limit_of(key.tenant).per_s or 0
-            raise _too_often(f"all keys of the tenant {key.tenant} together", per_s, wait_s)
+            raise _too_often(f"all keys of the tenant {key.tenant} together", per_s, keys.gateways, wait_s)
         return Caller(key=key, name=key.id)
 
     async def _found(self, shown: str) -> ApiKey | Token | None:
@@ -216,11 +216,12 @@ def _size_bytes(scope: Scope) -> int:
     return address + sum(len(name) + len(value) + len(": \r\n") for name, value in scope["headers"])
 
 
-def _too_often(who: str, per_s: float, wait_s: float) -> Problem:
+def _too_often(who: str, per_s: float, gateways: int, wait_s: float) -> Problem:
+    part = f" ({per_s / gateways:g} at each of {gateways} gateways)" if gateways > 1 else ""
     return Problem(
         429,
         "too-many-requests",
-        f"{who} may ask {per_s:g} times a second; wait and ask again",
+        f"{who} may ask {per_s:g} times a second{part}; wait and ask again",
         headers={"Retry-After": str(int(wait_s) + 1)},
     )
 

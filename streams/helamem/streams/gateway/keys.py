@@ -98,9 +98,11 @@ class Keys:
     Args:
         home: The home's directory, or any other; None has no keys, and none can be made.
         file: The file in it.
+        gateways: How many count by it, each for itself: each takes its part of rates and quotas.
     """
 
-    def __init__(self, home: Path | None, file: str = FILE) -> None:
+    def __init__(self, home: Path | None, file: str = FILE, *, gateways: int = 1) -> None:
+        self.gateways = gateways
         self._path = None if home is None else home / file
         self._read_as: tuple[int, int, int] | None = None
         self._keys: dict[str, ApiKey] = {}
@@ -147,7 +149,8 @@ class Keys:
         per_s = self.limit_of(tenant).per_s
         return 0.0 if per_s is None else self._take(f"tenant {tenant}", per_s)
 
-    def _take(self, name: str, per_s: float) -> float:
+    def _take(self, name: str, per_s_in_all: float) -> float:
+        per_s = per_s_in_all / self.gateways
         kept = self._buckets.get(name)
         if kept is None or kept[0] != per_s:
             kept = self._buckets[name] = (per_s, TokenBucket(per_s, max(1.0, per_s)))

@@ -41,6 +41,8 @@ class _File(Struct, frozen=True, kw_only=True):
 class Quotas:
     """Counts what is appended with keys, by tenant and day (UTC), and refuses what is too much.
 
+    Where several gateways count, each for itself, each takes its part of a quota, rounded up.
+
     The counts are a small file of their own: reading a whole day of the log again would keep a gateway from starting.
 
     Args:
@@ -114,14 +116,16 @@ class Quotas:
                 return
 
     def _check(self, tenant: str, messages: int, size_bytes: int) -> None:
-        limit, used = self._keys.limit_of(tenant), self.used(tenant)
-        for most, now, asked, what in (
+        limit, used, gateways = self._keys.limit_of(tenant), self.used(tenant), self._keys.gateways
+        for in_all, now, asked, what in (
             (limit.messages_a_day, used.messages, messages, "messages"),
             (limit.bytes_a_day, used.size_bytes, size_bytes, "bytes of text"),
         ):
+            most = None if in_all is None else -(-in_all // gateways)
             if most is None or not asked or now + asked <= most:
                 continue
-            may = f"the tenant {tenant} may append {most:,} {what} a day"
+            part = f" ({most:,} by each of {gateways} gateways)" if gateways > 1 else ""
+            may = f"the tenant {tenant} may append {in_all:,} {what} a day{part}"
             if asked > most:
                 raise Problem(413, "too-large", f"{may}, and these are {asked:,}; send fewer at a time")
             wait_s = ((self._today().day + 1) * _DAY_MS - self._clock()) // 1000 + 1
