@@ -360,9 +360,9 @@ class SpaceAccessed(EventData, frozen=True, kw_only=True):
     caller: Name
     """The id of the key that was shown, which opens nothing; `owner` for the owner of the home."""
     endpoint: Name
-    """What was asked: method and path template."""
+    """What was asked: method and path template, or the command with which the owner changed something."""
     status: Annotated[int, Meta(ge=100, le=599)]
-    """Of the answer."""
+    """Of the answer; 200 of a command."""
     item: Uuid | UnsetType = UNSET
     """The memory or the fact that was asked for, where it was one."""
 

@@ -126,6 +126,7 @@ def test_a_redriven_record_takes_effect_once(call: Call, letters: list[dict[str,
     """At its new position, with its own id; what cannot be read is refused; the second time nothing happens."""
     message, torn, foreign = letters
     before = call("spaces").json["spaces"][events.SPACE]
+    assert call("keys", "add", "--tenant", "acme").code == 0
     ran = call("dead-letters", "redrive", "--all")
     assert ran.code == 1
     assert (ran.json["redriven"], ran.json["already"], ran.json["refused"]) == (1, 0, 2)
@@ -143,6 +144,8 @@ def test_a_redriven_record_takes_effect_once(call: Call, letters: list[dict[str,
     positions = call("digest").json["positions"]
     again = call("dead-letters", "redrive", message["id"])
     assert (again.code, again.json["redriven"], again.json["already"]) == (0, 0, 1)
+    (told,) = call("access", "--key", "owner").json["accesses"]
+    assert (told["did"], told["space"]) == ("helamem dead-letters redrive", events.SPACE)
     assert call("digest").json["positions"] == positions
     rebuilt = home.with_name("rebuilt")
     assert call("replay", "--into", rebuilt).code == 0

@@ -9,13 +9,15 @@ from helamem.schemas.wire import Event
 from helamem.streams.ingest.incoming import record_of
 
 SOURCE = "helamem/gateway"
+OWNER = "owner"
+"""Stands for the key where the owner of a home asks."""
 OF_KEYS = "helamem/keys"
 """Stands for the space where keys change: a key is for many."""
 OF_ALL = "helamem/home"
 """Stands for the space where what is asked is of no single one."""
 
 
-def access_record(id_: str, space: str, time_ms: int, accessed: SpaceAccessed) -> NewRecord:
+def access_record(id_: str, space: str, time_ms: int, accessed: SpaceAccessed, source: str = SOURCE) -> NewRecord:
     """Return the record of an access.
 
     Args:
@@ -23,11 +25,12 @@ def access_record(id_: str, space: str, time_ms: int, accessed: SpaceAccessed) -
         space: What was accessed.
         time_ms: When it was answered.
         accessed: By whom and how.
+        source: What writes it.
 
     Raises:
         BadInput: There can be no such space, or there are no such words.
     """
-    return record_of(Event(id=id_, source=SOURCE, space=space, time_ms=time_ms, data=accessed))
+    return record_of(Event(id=id_, source=source, space=space, time_ms=time_ms, data=accessed))
 
 
 def change_event(time_ms: int, changed: KeyChanged) -> Event:

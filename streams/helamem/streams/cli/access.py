@@ -41,8 +41,9 @@ def access(
 ) -> None:
     """List who looked at what over HTTP, who erased, and which keys were made or revoked; the newest last.
 
-    A gateway records it where there are keys. It only reads the log, also while another process writes; what was
-    answered in the last second may not be in it yet.
+    A gateway records it where there are keys, and the owner's commands (`--key owner`) what they erase, forget, restore
+    or redrive. It only reads the log, also while another process writes; what was answered in the last second may not
+    be in it yet.
     """
     only_one(context, kafka=kafka)
     if space is not None:

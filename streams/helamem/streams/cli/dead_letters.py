@@ -17,6 +17,7 @@ from helamem.schemas.times import format_ms
 from helamem.streams.cli.commands import DEFAULT_HOME, EXIT_PROBLEM, HomeOption, JsonOption
 from helamem.streams.cli.kafka import KafkaOption, log_to_read, only_one, place, sealing_kafka_log
 from helamem.streams.cli.output import printable, say, show, table
+from helamem.streams.cli.recorded import record_command
 from helamem.streams.cli.session import Session, in_home, report
 
 if TYPE_CHECKING:  # it stands with what reads the log
@@ -102,11 +103,15 @@ def redrive_letters(
         raise typer.BadParameter("name the dead letters to redrive, or give --all")
 
     async def on(log: Log) -> list[Outcome]:
+        from helamem.streams.access.records import OF_ALL  # noqa: PLC0415 - only commands that change a log need it
         from helamem.streams.redrive import letters, redrive  # noqa: PLC0415 - only commands that read a log need it
 
         found = await letters(log)
         chosen = [one for one in found if one.redriven is None] if everything else _chosen(found, letter_ids or [])
-        return await redrive(log, chosen)
+        outcomes = await redrive(log, chosen)
+        redriven = [one.letter.space or OF_ALL for one in outcomes if one.appended]
+        await record_command(log, None if kafka else home, "dead-letters redrive", redriven)
+        return outcomes
 
     async def in_session(session: Session) -> tuple[list[Outcome], Counter[str]]:
         return await on(session.memory.instance.log), await session.catch_up()

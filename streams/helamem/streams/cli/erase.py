@@ -24,6 +24,7 @@ from helamem.streams.cli.commands import (
 )
 from helamem.streams.cli.kafka import KafkaOption, kafka_history, only_one
 from helamem.streams.cli.output import say, show, table
+from helamem.streams.cli.recorded import record_command
 from helamem.streams.cli.session import opened
 
 if TYPE_CHECKING:  # it imports the engine
@@ -122,7 +123,10 @@ async def _at_home(home: Path, space: str, subject: str, *, dry_run: bool) -> Er
     @asynccontextmanager
     async def working() -> AsyncIterator[Work]:
         async with opened(home) as session:
-            yield session.memory.instance, session.catch_up
+            instance = session.memory.instance
+            yield instance, session.catch_up
+            if not (dry_run or instance.home.erasing_path.exists()):  # as long as that is there, it has yet to go on
+                await record_command(instance.log, home, "erase", [space])
 
     return await work(home, working, space=space, subject=subject, dry_run=dry_run)
 
@@ -151,6 +155,8 @@ async def _in_the_fleet(space: str, subject: str, *, dry_run: bool) -> _InFleet:
         found = await erase_from_all_builds(
             config, log, sealing.keys, embedder, space=space, subject=subject, dry_run=dry_run
         )
+        if not dry_run:
+            await record_command(log, None, "erase", [space])
         names = [(await log.partitions(spec.name))[0].topic for spec in TOPICS]
         kept = await retention_ms(config.kafka(), names)
         more = {"builds": msgspec.to_builtins(found.builds), "generations_left": sorted(logs.left)}

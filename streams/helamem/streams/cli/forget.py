@@ -29,6 +29,7 @@ from helamem.streams.cli.commands import (
 )
 from helamem.streams.cli.kafka import KafkaOption, kafka_log, only_one, place
 from helamem.streams.cli.output import day_and_minute, say, show, table
+from helamem.streams.cli.recorded import record_command
 from helamem.streams.cli.session import Session, opened, report
 
 if TYPE_CHECKING:  # they import arrays
@@ -36,6 +37,7 @@ if TYPE_CHECKING:  # they import arrays
     from helamem.processors.store.port import MemoryStore
     from helamem.streams.forgetting.decision import Decision
     from helamem.streams.forgetting.run import Forgetting
+    from helamem.streams.log.port import Log
 
 _AS_SET = "as set"
 
@@ -129,8 +131,11 @@ def forget(
                 spaces, as_of_ms=wall_clock_ms() if as_of_ms is None else as_of_ms, policy=policy
             )
             run = await at.forgetting.carry_out(decided) if yes else None
-            if run is not None and at.session is not None:
-                report(await at.session.catch_up())
+            if run is not None:
+                hidden = [choice.space for choice in decided.choices if choice.memories]
+                await record_command(at.log, None if kafka else home, "forget", hidden)
+                if at.session is not None:
+                    report(await at.session.catch_up())
             return decided, run
 
     decided, run = asyncio.run(work())
@@ -186,8 +191,11 @@ def restore(
                 await at.forgetting.mark(
                     space, found[space], MemoryRestored, "asked for on the command line", time_ms=wall_clock_ms()
                 )
-            if at.session is not None and any(found.values()):
-                report(await at.session.catch_up())
+            if any(found.values()):
+                shown = [space for space, ids in found.items() if ids]
+                await record_command(at.log, None if kafka else home, "restore", shown)
+                if at.session is not None:
+                    report(await at.session.catch_up())
             return found
 
     restored = asyncio.run(bring_back())
@@ -203,6 +211,7 @@ def restore(
 class _Place(NamedTuple):
     """Where is forgotten."""
 
+    log: Log
     store: MemoryStore
     settings: Settings
     forgetting: Forgetting
@@ -217,7 +226,7 @@ async def _opened(home: Path, *, kafka: bool) -> AsyncIterator[_Place]:
         async with opened(home) as session:
             report(await session.catch_up())
             instance = session.memory.instance
-            yield _Place(instance.store, instance.settings, session.memory.forgetting, session)
+            yield _Place(instance.log, instance.store, instance.settings, session.memory.forgetting, session)
         return
     from helamem.processors.embedder.choose import choose_embedder  # noqa: PLC0415 - it imports arrays
     from helamem.streams.config import load_config  # noqa: PLC0415 - it imports aiokafka
@@ -230,7 +239,7 @@ async def _opened(home: Path, *, kafka: bool) -> AsyncIterator[_Place]:
         settings = await settings_in_force(log, await store.load_checkpoints("encoding"))
         if settings is None:
             raise ConfigurationError("the log in Kafka has no settings yet; run: helamem topics apply")
-        yield _Place(store, settings, Forgetting(store, log, settings), None)
+        yield _Place(log, store, settings, Forgetting(store, log, settings), None)
 
 
 async def _spaces(at: _Place, where: str, space: str | None, tenant: str | None) -> list[str]:

@@ -13,8 +13,6 @@ from helamem.streams.gateway.rights import Right
 from helamem.streams.gateway.token import Token
 
 SCOPE = "helamem.caller"
-OWNER = "owner"
-"""Name of the owner of a home."""
 
 
 class Caller(Struct, frozen=True, kw_only=True):

@@ -17,9 +17,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from helamem.schemas.errors import HelamemError
+from helamem.streams.access.records import OWNER
 from helamem.streams.gateway.accessed import SCOPE as ACCESSED
 from helamem.streams.gateway.accessed import Accessed
-from helamem.streams.gateway.callers import OWNER, SCOPE, Caller
+from helamem.streams.gateway.callers import SCOPE, Caller
 from helamem.streams.gateway.keys import ApiKey
 from helamem.streams.gateway.problems import (
     MOST_HEAD_BYTES,
