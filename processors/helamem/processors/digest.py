@@ -16,6 +16,7 @@ from typing import Literal, TypeVar
 
 import orjson
 from msgspec import Struct
+from msgspec.structs import replace
 
 from helamem.processors.hebbian.packing import unpack
 from helamem.processors.store.port import EdgeRow, FactRecord, MemoryStore, Turn
@@ -108,7 +109,7 @@ def _turn(turn: Turn) -> bytes:
 def _fact(fact: FactRecord) -> bytes:
     if fact.data_subjects:  # its id is derived from the commitment
         sealed = [fact.id, fact.kind, fact.subject, fact.valid_from_ms, fact.evidence, fact.evidence_hashes, fact.hub]
-        return orjson.dumps([*sealed, fact.distiller, fact.hidden, *_claimed(fact)])
+        return orjson.dumps([*sealed, fact.distiller, fact.hidden, *_claimed(replace(fact, key="", value=""))])
     return orjson.dumps(
         [
             fact.id,

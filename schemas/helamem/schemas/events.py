@@ -67,6 +67,8 @@ class Sealed(Struct, frozen=True, kw_only=True, gc=False):
     """Base64 of nonce (12 bytes), AES-256-GCM ciphertext and tag (16 bytes); docs/erasure.md says what of."""
     commitment: Sha256
     """HMAC-SHA-256 of the content under the same keys: equal for equal content; without them no guess can be tried."""
+    claim: Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/=]+$(?!\n)", max_length=4_000)] | UnsetType = UNSET
+    """Of a fact with a key: key and value as a JSON list, sealed as the ciphertext is."""
 
 
 class ConversationMessage(EventData, frozen=True, kw_only=True):
@@ -211,7 +213,7 @@ class KnowledgeDistilled(EventData, frozen=True, kw_only=True):
     data_subjects: Subjects | UnsetType = UNSET
     """Whose words it was distilled from, where those were sealed."""
     sealed: Sealed | UnsetType = UNSET
-    """The text, where it is sealed; the fact's id is then derived from the commitment."""
+    """The text, with key and value, where it is sealed; the fact's id is then derived from the commitment."""
 
 
 class KnowledgeRetracted(EventData, frozen=True, kw_only=True):

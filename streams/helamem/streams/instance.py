@@ -30,6 +30,7 @@ from helamem.schemas.errors import ConfigurationError, RetryLater
 from helamem.schemas.records import TopicPartition
 from helamem.schemas.settings import Settings
 from helamem.schemas.topics import TOPICS
+from helamem.schemas.wire import Event
 from helamem.streams.distilling import BATCH_RECORDS, ModelSettings, distilling
 from helamem.streams.effects.index import AnswerIndex
 from helamem.streams.effects.vectors import recording
@@ -142,7 +143,7 @@ class Instance:
             home = stack.enter_context(Home.open(path, create=create, clock=clock))
             log = await _open_log(home, clock)
             stack.push_async_callback(log.close)
-            log, keys = _sealing(home, log)
+            log, keys, seal = _sealing(home, log)
             if settings is not None:
                 settings = embedded_by(settings, full_name(settings.encoding.embedder))
             in_force = await _agree(log, home, settings, clock)
@@ -197,7 +198,7 @@ class Instance:
                     erased=erased,
                 ),
                 CoActivation(stores[1], instance.settings),
-                Consolidation(stores[2], distills, conversation_ends(log)),
+                Consolidation(stores[2], distills, conversation_ends(log), seal=seal),
             )
             instance._on_retry = on_retry
             instance._pumps = [
@@ -362,16 +363,17 @@ def _chosen(home: Home, name: str) -> Embedder:
             return AbsentEmbedder(name, index.dimension(name) or 1, error)
 
 
-def _sealing(home: Home, log: Log) -> tuple[Log, KeyStore | None]:
-    """Return a log that seals the words of the tenants for whom the home says so, and the keys."""
+def _sealing(home: Home, log: Log) -> tuple[Log, KeyStore | None, Callable[[Event], Event]]:
+    """Return a log that seals the words of the tenants for whom the home says so, the keys, and what it does."""
     if not home.sealed_tenants:
-        return log, None
+        return log, None, lambda event: event
     from helamem.streams.sealing.keys import KeyFiles  # noqa: PLC0415 - it imports cryptography
     from helamem.streams.sealing.log import SealingLog  # noqa: PLC0415 - likewise
     from helamem.streams.sealing.seal import Sealer  # noqa: PLC0415 - likewise
 
     keys = KeyFiles(home.keys_path)
-    return SealingLog(log, Sealer(keys, home.sealed_tenants)), keys
+    sealer = Sealer(keys, home.sealed_tenants)
+    return SealingLog(log, sealer), keys, sealer.seal
 
 
 async def _agree(log: Log, home: Home, wanted: Settings | None, clock: Callable[[], int]) -> Settings:

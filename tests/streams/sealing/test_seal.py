@@ -155,6 +155,29 @@ def test_what_a_fact_claims_does_not_stand_beside_its_sealed_words(sealer: Seale
     assert b"quixotropolitan" not in encode(sealed)
 
 
+def test_what_a_fact_claims_opens_with_its_words(keys: KeyFiles, sealer: Sealer) -> None:
+    """With the same keys, in its own event alone; where there is none nothing is said of it."""
+    fact = distilled("f", TEXT, claim=("home", "quixotropolis"))
+    sealed, other, none = sealer.seal(fact), sealer.seal(replace(fact, id="o")), sealer.seal(distilled("g", "Tea."))
+    opener = Opener(keys, Erased())
+    assert opener.claim(decode(encode(sealed))) == NoKeys().claim(fact) == ("home", "quixotropolis")
+    assert opener.claim(none) == ("", "")
+    assert sealed_of(none).claim is UNSET
+    words, moved = sealed_of(sealed).ciphertext, replace(sealed_of(sealed), claim=sealed_of(sealed).ciphertext)
+    assert words != sealed_of(sealed).claim
+    for forged in (replace(sealed, data=replace(sealed.data, sealed=moved)), replace(sealed, space="acme/else")):
+        with pytest.raises((Poison, ConfigurationError)):
+            opener.claim(forged)
+    with pytest.raises(ConfigurationError, match="no keys are at hand"):
+        NoKeys().claim(other)
+    (key,) = sealed_of(sealed).keys
+    erased = Erased()
+    erased.note(sealed.space, SubjectErased(subject=key.subject, keys=(key.key,)), Position(1, 0))
+    assert Opener(keys, erased).claim(sealed) == NoKeys(erased).claim(sealed) == ("", "")
+    keys.destroy(sealed.space, key.subject, key.key)
+    assert opener.claim(sealed) == ("", "")
+
+
 def test_what_supersedes_a_sealed_fact_names_it_as_it_is_named_in_the_log(sealer: Sealer) -> None:
     """Its former id follows from its words, so whoever guesses them could find it there."""
     home = sealer.seal(distilled("f", "Mira lives in Lisbon.", claim=("home", "lisbon")))

@@ -35,13 +35,22 @@ class Consolidation:
         distiller: What writes the statements.
         conversation_ends: Tells where each partition of conversations ends, by `topic/partition`. A recall says up to
             where it had read, and what it says may be wrong; nothing past the end is waited for.
+        seal: Seals an event as the log would, which gives a fact another id.
     """
 
     group = GROUP
     topics: tuple[TopicSpec, ...] = (HUBS,)
 
-    def __init__(self, store: MemoryStore, distiller: Distiller, conversation_ends: ConversationEnds) -> None:
+    def __init__(
+        self,
+        store: MemoryStore,
+        distiller: Distiller,
+        conversation_ends: ConversationEnds,
+        *,
+        seal: Callable[[Event], Event] = lambda event: event,
+    ) -> None:
         self._store = store
+        self._seal = seal
         self._distiller = distiller
         self._conversation_ends = conversation_ends
         self._first_ends: Mapping[str, int] | None = None
@@ -76,7 +85,7 @@ class Consolidation:
         )
         for (event, _), wanted in zip(hubs, worth, strict=True):
             fresh = await _fresh(event.space, next(distilled), told, settling) if wanted else []
-            events += [self._event(event, statement) for statement in fresh]
+            events += [self._sealed(self._event(event, statement), settling) for statement in fresh]
             counts["distilled" if fresh else "nothing-new"] += 1
         counts["facts-emitted"] = len(events)
         return Effects(events=tuple(events), state=told.to_bytes(), counts=dict(counts))
@@ -98,6 +107,14 @@ class Consolidation:
             for (event, _), statements in zip(hubs, await self._distiller.distill(clusters), strict=True)
             for statement in await _fresh(event.space, statements, told, settling)
         ]
+
+    def _sealed(self, told: Event, settling: Settling) -> Event:
+        """Seal what is told, and know it by the id that the store will have."""
+        sealed = self._seal(told)
+        assert isinstance(told.data, KnowledgeDistilled)
+        assert isinstance(sealed.data, KnowledgeDistilled)
+        settling.is_called(told.space, told.data.fact_id, sealed.data.fact_id)
+        return sealed
 
     async def _wait_for_encoding(self, deliveries: tuple[Delivery, ...]) -> None:
         """Wait for what the recalls had seen: past `applied`, each member of a cluster exists or never will.

@@ -46,13 +46,13 @@ def settle(statement: Statement, known: Sequence[Known], id_: str) -> Statement 
     Args:
         statement: What was distilled.
         known: The facts of its slot.
-        id_: The fact that it would be by itself.
+        id_: The fact that it would be by itself, where it is not sealed.
     """
     ordered = sorted(known, key=lambda one: (one.from_ms, one.id))
     earlier = [one for one in ordered if one.from_ms <= statement.valid_from_ms]
     later = [one for one in ordered if one.from_ms > statement.valid_from_ms]
     for same in (*earlier[-1:], *later[:1]):
-        if not (same_value(same.value, statement.value) or same.id == id_):
+        if not (same_value(same.value, statement.value) or same.id == id_ or _says(same, statement)):
             continue
         fresh = tuple(turn for turn in statement.evidence if turn.id not in same.evidence)
         if not fresh:
@@ -111,7 +111,7 @@ class Settling:
             found = settle(statement, of_slot, fact_id(space, statement.kind, statement.text))
             if found is None:
                 continue
-            id_ = fact_id(space, found.kind, found.text)
+            id_ = next((one.id for one in of_slot if _says(one, found)), fact_id(space, found.kind, found.text))
             known[id_] = _knowing(id_, found, known.get(id_))
             self._remember(space, known[id_])
             first = told.get(id_)
@@ -129,7 +129,7 @@ class Settling:
             known = [
                 one
                 for one in (await self._about(space, {turn.id for turn in statement.evidence})).values()
-                if not one.key and one.kind == statement.kind and one.id != id_
+                if not one.key and one.kind == statement.kind and one.text != statement.text
             ]
             lines = _lines(statement.text)
             if any(lines <= _lines(one.text) for one in known):
@@ -138,6 +138,11 @@ class Settling:
             less = sorted(one.id for one in known if _lines(one.text) < lines)
             kept.append(replace(statement, supersedes=tuple(less[:_MOST_SUPERSEDED])))
         return kept
+
+    def is_called(self, space: str, id_: str, sealed_id: str) -> None:
+        """Know what was told just now by the id that it has in the log and, later, in the store."""
+        if id_ != sealed_id and (told := self._pending.pop((space, id_), None)) is not None:
+            self._remember(space, replace(told, id=sealed_id))
 
     async def _about(self, space: str, topics: Collection[str]) -> dict[str, Known]:
         """Return what is known about some topics, with all that is not in the store yet."""
@@ -149,6 +154,11 @@ class Settling:
         self._pending[space, known.id] = known
         if len(self._pending) > _REMEMBERED:
             self._pending.popitem(last=False)
+
+
+def _says(known: Known, statement: Statement) -> bool:
+    """Return whether a statement is that of a fact, whose id does not tell where it is sealed."""
+    return (known.kind, known.text) == (statement.kind, statement.text)
 
 
 def _lines(text: str) -> frozenset[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from helamem.processors.encoding.unsealing import Claimed
 from helamem.processors.port import Delivery
 from helamem.processors.store.port import FactRecord
 from helamem.processors.store.tombstones import erased_fact
@@ -12,14 +13,16 @@ from helamem.schemas.events import ConversationMessage, KnowledgeDistilled, Subj
 from helamem.schemas.traceparent import caused
 
 
-def told_once(delivery: Delivery, fact: KnowledgeDistilled, text: str) -> FactRecord:
+def told_once(delivery: Delivery, fact: KnowledgeDistilled, text: str, claim: Claimed) -> FactRecord:
     """Return a fact as its event tells it, without the hash of a vector.
 
     Args:
         delivery: Where the event stands.
         fact: Its data.
         text: Its words, opened; empty where they are erased.
+        claim: What it claims, opened.
     """
+    key, value = claim
     return FactRecord(
         id=fact.fact_id,
         space=delivery.event.space,
@@ -35,8 +38,8 @@ def told_once(delivery: Delivery, fact: KnowledgeDistilled, text: str) -> FactRe
         position=delivery.position,
         traceparent=caused(delivery.event.traceparent, fact.fact_id),
         data_subjects=subjects_sealed(fact),
-        key="" if fact.key is UNSET else fact.key,
-        value="" if fact.value is UNSET else fact.value,
+        key=key,
+        value=value,
         valid_until_ms=None if fact.valid_until is UNSET else fact.valid_until,
         supersedes=() if fact.supersedes is UNSET else fact.supersedes,
     )

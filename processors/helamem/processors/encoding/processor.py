@@ -17,7 +17,7 @@ from helamem.processors.encoding.reading import Reading, ReadingEmbedder, Said, 
 from helamem.processors.encoding.sources import Sources
 from helamem.processors.encoding.state import EncodingState
 from helamem.processors.encoding.tails import Conversation, Tails
-from helamem.processors.encoding.unsealing import Erased, NoKeys, Unsealer
+from helamem.processors.encoding.unsealing import NO_CLAIM, Erased, NoKeys, Unsealer
 from helamem.processors.port import Batch, Delivery, Effects
 from helamem.processors.store.port import (
     CollectionName,
@@ -294,7 +294,7 @@ class Encoding:
                 continue
             text = "" if self._erased.has(space, fact.fact_id) else self._unsealer.open(delivery.event) or ""
             read.append((delivery.position, fact, text))
-            record = told_once(delivery, fact, text)
+            record = told_once(delivery, fact, text, self._unsealer.claim(delivery.event) if text else NO_CLAIM)
             if earlier is None:
                 fresh.append((record, text, delivery))
             else:

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 from msgspec import UNSET
 
 from helamem.schemas.errors import ConfigurationError, Poison
-from helamem.schemas.events import Sealed, SealingKey, SubjectErased, Wordy
+from helamem.schemas.events import KnowledgeDistilled, Sealed, SealingKey, SubjectErased, Wordy
 from helamem.schemas.records import Position
 from helamem.schemas.wire import Event
 
@@ -75,12 +75,19 @@ class Erased:
         return any((space, one.key) in self.keys for one in sealed.keys)
 
 
+Claimed = tuple[str, str]
+"""Key and value of a fact; both empty where it claims nothing, or nobody can read it."""
+NO_CLAIM: Claimed = ("", "")
+
+
 class Words(NamedTuple):
     """The words of an event as far as somebody can read them who has the log before them."""
 
     text: str | None
     """None where they are erased, or sealed by keys that are elsewhere."""
     erased: bool
+    claim: Claimed = NO_CLAIM
+    """Of a fact."""
 
 
 class Unsealer(Protocol):
@@ -95,10 +102,19 @@ class Unsealer(Protocol):
         """
         ...
 
+    def claim(self, event: Event) -> Claimed:
+        """Return what a fact claims, sealed or not, with the errors of `open`; nothing where it is erased."""
+        ...
+
 
 def words_of(data: Wordy) -> str:
     """Return the words of an event as they stand there, which is not what was said where they are sealed."""
     return data.query if not hasattr(data, "text") else data.text
+
+
+def claim_of(data: KnowledgeDistilled) -> Claimed:
+    """Return what a fact claims as it stands there: nothing where it is sealed."""
+    return ("" if data.key is UNSET else data.key, "" if data.value is UNSET else data.value)
 
 
 class NoKeys:
@@ -131,3 +147,9 @@ class NoKeys:
             f"the words of event {event.id} in {event.space} are sealed, and no keys are at hand; give the keys of "
             "the home where they were sealed"
         )
+
+    def claim(self, event: Event) -> Claimed:
+        """Return what a fact claims; see `Unsealer.claim`."""
+        self.open(event)
+        assert isinstance(event.data, KnowledgeDistilled)
+        return claim_of(event.data)

@@ -53,7 +53,7 @@ class Facts:
             memory_of: Gives the memory of a hub, where that is known.
         """
         earlier = self._known.get(data.fact_id)
-        record = told_once(delivery, data, "" if words.erased else _LEGIBLE)
+        record = told_once(delivery, data, "" if words.erased else _LEGIBLE, words.claim)
         if words.erased:
             record = erased_fact(record)
         if earlier is not None:

@@ -125,7 +125,9 @@ async def opened(
             model = config.asked_distiller() if CONSOLIDATION in roles else None
             watch = meters[CONSOLIDATION].distilling() if CONSOLIDATION in roles else None
             distiller = await stack.enter_async_context(distilling(model, log, wall_clock_ms, index=index, watch=watch))
-            consolidation = partial(Consolidation, distiller=distiller, conversation_ends=conversation_ends(log))
+            consolidation = partial(
+                Consolidation, distiller=distiller, conversation_ends=conversation_ends(log), seal=sealing.seal
+            )
             yield Worker(
                 [
                     GroupPump(

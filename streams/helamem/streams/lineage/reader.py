@@ -12,7 +12,7 @@ from msgspec import UNSET
 from helamem.processors.coactivation.processor import GROUP as CO_ACTIVATION
 from helamem.processors.consolidation.processor import GROUP as CONSOLIDATION
 from helamem.processors.encoding.processor import GROUP as ENCODING
-from helamem.processors.encoding.unsealing import Erased, Unsealer, Words, words_of
+from helamem.processors.encoding.unsealing import NO_CLAIM, Erased, Unsealer, Words, words_of
 from helamem.processors.port import Delivery
 from helamem.schemas.errors import BadInput, ConfigurationError, Poison
 from helamem.schemas.events import ConversationMessage, KnowledgeDistilled, MemoryRecalled, Wordy
@@ -220,11 +220,14 @@ class LogReader:
                 return Words("", erased=False)
         if self.erased.has(event.space, thing):
             return Words(None, erased=True)
+        claim = NO_CLAIM
         try:
             words = self._unsealer.open(event)
+            if words is not None and isinstance(event.data, KnowledgeDistilled):
+                claim = self._unsealer.claim(event)
         except (ConfigurationError, Poison):  # the keys are elsewhere: where it came from can be told all the same
             return Words(None, erased=False)
-        return Words(words, erased=words is None)
+        return Words(words, erased=words is None, claim=claim)
 
     def is_put_aside(self, partition: TopicPartition, offset: int) -> bool:
         """Return whether the processor of this topic put the record aside: where it stands it has no effect."""

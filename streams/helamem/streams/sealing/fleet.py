@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import UNSET
 
-from helamem.processors.encoding.unsealing import Erased, MissingKeyError, NoKeys, Unsealer
+from helamem.processors.encoding.unsealing import Claimed, Erased, MissingKeyError, NoKeys, Unsealer
 from helamem.schemas.errors import BadInput, ConfigurationError, Poison, RetryLater
 from helamem.schemas.events import SealingKey, Wordy
 from helamem.schemas.wire import Event
@@ -19,6 +19,9 @@ from helamem.streams.sealing.tenants import TENANT, check_distiller, check_embed
 
 if TYPE_CHECKING:  # it imports cryptography
     from helamem.streams.sealing.keys import KeyFiles
+    from helamem.streams.sealing.seal import Sealer
+
+T = TypeVar("T")
 
 KEY_WAIT_S = 10.0
 """How long a record waits for a key that is not there yet: a shared disk may show a file late on another machine."""
@@ -35,15 +38,23 @@ class Sealing:
     def __init__(self, tenants: Collection[str], keys: KeyFiles | None) -> None:
         self.tenants = tuple(sorted(tenants))
         self.keys = keys
+        self._sealer: Sealer | None = None
+        if keys is not None and self.tenants:
+            from helamem.streams.sealing.seal import Sealer  # noqa: PLC0415 - it imports cryptography
+
+            self._sealer = Sealer(keys, self.tenants)
 
     def sealing(self, log: Log) -> Log:
         """Return a log that seals what is appended; what is sealed already stays as it is."""
-        if self.keys is None or not self.tenants:
+        if self._sealer is None:
             return log
         from helamem.streams.sealing.log import SealingLog  # noqa: PLC0415 - it imports cryptography
-        from helamem.streams.sealing.seal import Sealer  # noqa: PLC0415 - likewise
 
-        return SealingLog(log, Sealer(self.keys, self.tenants))
+        return SealingLog(log, self._sealer)
+
+    def seal(self, event: Event) -> Event:
+        """Return an event as the log will have it; sealed already it stays as it is."""
+        return event if self._sealer is None else self._sealer.seal(event)
 
     def unsealer(self, erased: Erased) -> Unsealer:
         """Return what opens sealed words for workers, whom no record may stop: what cannot be opened is put aside."""
@@ -78,8 +89,15 @@ class PatientOpener:
             RetryLater: A key is not there yet.
             Poison: It has not come.
         """
+        return self._patiently(event, self._opener.open)
+
+    def claim(self, event: Event) -> Claimed:
+        """Return what a fact claims; see `Unsealer.claim`, and `open` for the errors."""
+        return self._patiently(event, self._opener.claim)
+
+    def _patiently(self, event: Event, reading: Callable[[Event], T]) -> T:
         try:
-            words = self._opener.open(event)
+            words = reading(event)
         except MissingKeyError as missing:
             # By the key and not by the record: others that it sealed do not wait for it once more.
             begun = self._since.setdefault((event.space, missing.key), self._clock())

@@ -12,6 +12,7 @@ import hmac
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
 
+import msgspec
 import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -19,7 +20,7 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from helamem.processors.encoding.content import canonical, statement_id
-from helamem.processors.encoding.unsealing import Erased, words_of
+from helamem.processors.encoding.unsealing import NO_CLAIM, Claimed, Erased, claim_of, words_of
 from helamem.schemas.errors import Poison
 from helamem.schemas.events import (
     EVERYONE,
@@ -37,6 +38,7 @@ from helamem.schemas.traceparent import caused
 from helamem.schemas.wire import Event
 from helamem.streams.sealing.keys import KeyStore
 
+_CLAIM: msgspec.json.Decoder[Claimed] = msgspec.json.Decoder(Claimed)
 _NONCE_BYTES = 12
 _RENAMED = 65_536
 """How many facts' former ids are kept: each of up to 64 partitions may name one of the last thousand that it told."""
@@ -80,11 +82,13 @@ class Sealer:
         else:
             data = replace(data, text=SEALED_TEXT, sealed=sealed)
         if isinstance(data, KnowledgeDistilled):
-            # What it claims is words too; without them it is a statement like any other.
+            claim = claim_of(data)
             data = replace(data, key=UNSET, value=UNSET, supersedes=self._as_sealed(data.supersedes))
             data = replace(data, fact_id=self._renaming(data.fact_id, statement_id(event.space, data)))
             id_ = derived_id("distilled", data.hub, data.fact_id)
             event = replace(event, id=id_, traceparent=caused(event.traceparent, id_))
+            if any(claim):
+                sealed = replace(sealed, claim=_encrypt(key, orjson.dumps(claim), _context(event, "claim")))
         ciphertext = _encrypt(key, text.encode(), _context(event))
         return replace(event, data=replace(data, sealed=replace(sealed, ciphertext=ciphertext)))
 
@@ -117,13 +121,8 @@ class Opener:
         assert isinstance(data, Wordy)
         if data.sealed is UNSET:
             return words_of(data)
-        if self._erased.closed(event.space, data.sealed):
+        if (key := self._key(event, data.sealed)) is None:
             return None
-        found = [self._keys.find(event.space, one.subject, one.key) for one in data.sealed.keys]
-        keys = [key for key in found if key is not None]
-        if len(keys) < len(found):
-            return None
-        key = _combined(keys)
         text = _decrypt(key, data.sealed.ciphertext, _context(event))
         if isinstance(data, MemoryRecalled):
             opened: Wordy = replace(data, query=text)
@@ -133,6 +132,27 @@ class Opener:
         if not hmac.compare_digest(expected, data.sealed.commitment):
             raise Poison("does not commit to the words that are sealed", "data.sealed.commitment")
         return text
+
+    def claim(self, event: Event) -> Claimed:
+        """Return key and value of a fact; see `Unsealer.claim`."""
+        data = event.data
+        assert isinstance(data, KnowledgeDistilled)
+        if data.sealed is UNSET or data.sealed.claim is UNSET:
+            return claim_of(data)
+        if (key := self._key(event, data.sealed)) is None:
+            return NO_CLAIM
+        try:
+            return _CLAIM.decode(_decrypt(key, data.sealed.claim, _context(event, "claim")))
+        except msgspec.DecodeError:
+            raise Poison("is no key with its value", "data.sealed.claim") from None
+
+    def _key(self, event: Event, sealed: Sealed) -> bytes | None:
+        """Return the key that sealed the words of an event, or None where it is destroyed."""
+        if self._erased.closed(event.space, sealed):
+            return None
+        found = [self._keys.find(event.space, one.subject, one.key) for one in sealed.keys]
+        keys = [key for key in found if key is not None]
+        return None if len(keys) < len(found) else _combined(keys)
 
 
 def _subjects(data: Wordy) -> Sequence[str]:
@@ -156,9 +176,9 @@ def _content(time_ms: int, data: Wordy) -> bytes:
             return orjson.dumps([data.query])
 
 
-def _context(event: Event) -> bytes:
-    """Return what sealed words belong to: elsewhere they do not open."""
-    return orjson.dumps([event.space, event.data.event_type, event.id])
+def _context(event: Event, *part: str) -> bytes:
+    """Return what sealed words, or another part of an event, belong to: elsewhere they do not open."""
+    return orjson.dumps([event.space, event.data.event_type, event.id, *part])
 
 
 def _combined(keys: Sequence[bytes]) -> bytes:
