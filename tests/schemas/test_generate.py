@@ -18,7 +18,7 @@ from hypothesis import given
 from helamem.schemas import generate
 from helamem.schemas.events import EVENT_TYPES
 from helamem.schemas.examples import EXAMPLES
-from helamem.schemas.topics import TOPICS
+from helamem.schemas.topics import TOPICS, inlet_of
 from helamem.schemas.wire import Event, encode
 from schemas.golden_events import GOLDEN
 from schemas.strategies import events
@@ -108,9 +108,13 @@ def test_every_reference_resolves() -> None:
 
 
 def test_every_topic_is_a_channel() -> None:
+    """And so is what a tenant's own producers write, with the tenant as parameter."""
     channels = DOCUMENT["channels"]
-    assert {channel["address"] for channel in channels.values()} == {spec.name for spec in TOPICS}
-    for spec in TOPICS:
+    topics = (*TOPICS, inlet_of("{tenant}"))
+    assert {channel["address"] for channel in channels.values()} == {spec.name for spec in topics}
+    assert {name for name, channel in channels.items() if "parameters" in channel} == {"inlet"}
+    assert [*channels["inlet"]["parameters"]] == ["tenant"]
+    for spec in topics:
         (channel,) = (channel for channel in channels.values() if channel["address"] == spec.name)
         assert list(channel["messages"]) == [data_type.event_type for data_type in spec.events]
         kafka = channel["bindings"]["kafka"]

@@ -139,9 +139,39 @@ _TURNED = Row(
     ),
 )
 
+_MERGED = Row(
+    "What do tenants write themselves?",
+    (
+        Panel(
+            title="Merged from inlets, and put aside",
+            description="Records a second. What is put aside stands among the dead letters, with the reason.",
+            unit="recps",
+            width=8,
+            queries=(
+                Query(per_second("helamem_inlet_merged_total"), "merged"),
+                Query(per_second("helamem_inlet_refused_total", by="fault"), "{{fault}}"),
+            ),
+        ),
+        Panel(
+            title="Waiting in inlets",
+            description="Records that are not merged yet. Growing for long: start more processes that merge.",
+            unit="short",
+            width=8,
+            queries=(Query("sum (helamem_inlet_waiting_records{$w})", "records"),),
+        ),
+        Panel(
+            title="Held back",
+            description="Partitions of inlets whose tenants have appended all that they may today.",
+            unit="short",
+            width=8,
+            queries=(Query("sum (helamem_inlet_held_partitions{$w})", "partitions"),),
+        ),
+    ),
+)
+
 BOARD = Board(
     name="gateway",
     title="helamem: gateway",
-    description="What a gateway is asked, how long its answers take, and whom it turns away.",
-    rows=(_ASKED, _TIME, _TURNED),
+    description="What a gateway is asked, how long its answers take, whom it turns away, and what is merged.",
+    rows=(_ASKED, _TIME, _TURNED, _MERGED),
 )

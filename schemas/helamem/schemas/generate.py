@@ -50,6 +50,7 @@ from helamem.schemas.topics import (
     RECALLS,
     TOPICS,
     TopicSpec,
+    inlet_of,
 )
 from helamem.schemas.wire import Envelope, encode
 
@@ -65,10 +66,15 @@ _KEYED: dict[type[EventData], str] = {
 }
 """Events whose key is not their space."""
 
+INLET = inlet_of("{tenant}")
+"""Every tenant's inlet."""
 Operation = tuple[str, str, TopicSpec, tuple[type[EventData], ...]]
 OPERATIONS: tuple[Operation, ...] = (
     ("gateway", "send", CONVERSATIONS, (ConversationMessage,)),
     ("gateway", "send", RECALLS, (MemoryReinforced,)),
+    ("tenant", "send", INLET, (ConversationMessage,)),
+    ("merge", "receive", INLET, (ConversationMessage,)),
+    ("merge", "send", CONVERSATIONS, (ConversationMessage,)),
     ("settings", "send", CONVERSATIONS, (SettingsApplied,)),
     ("settings", "send", RECALLS, (SettingsApplied,)),
     ("encoding", "receive", CONVERSATIONS, (ConversationMessage, SettingsApplied)),
@@ -119,7 +125,7 @@ def asyncapi() -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
         },
         "defaultContentType": "application/cloudevents+json",
-        "channels": {_short(spec): _channel(spec) for spec in TOPICS},
+        "channels": {_short(spec): _channel(spec) for spec in (*TOPICS, INLET)},
         "operations": {
             f"{processor}.{action}.{_short(spec)}": _operation((processor, action, spec, events))
             for processor, action, spec, events in OPERATIONS
@@ -231,11 +237,11 @@ def _field_descriptions(struct: type[Struct]) -> dict[str, str]:
 
 
 def _short(spec: TopicSpec) -> str:
-    return spec.base_name.removeprefix("helamem.")
+    return "inlet" if spec == INLET else spec.base_name.removeprefix("helamem.")
 
 
 def _channel(spec: TopicSpec) -> dict[str, Any]:
-    return {
+    channel: dict[str, Any] = {
         "address": spec.name,
         "description": f"Keyed by {spec.key}. Kept {_kept(spec)}, never compacted: an audit needs every record.",
         "messages": {
@@ -255,6 +261,11 @@ def _channel(spec: TopicSpec) -> dict[str, Any]:
             }
         },
     }
+    if spec.transit:
+        channel["description"] = f"A tenant's own producers write it. Keyed by {spec.key}. Deleted once it is merged."
+        del channel["bindings"]["kafka"]["topic"]  # it is the address with the parameter in it
+        channel["parameters"] = {"tenant": {"description": "The tenant, whose spaces alone it takes."}}
+    return channel
 
 
 def _kept(spec: TopicSpec) -> str:

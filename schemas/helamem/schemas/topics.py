@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from msgspec import Struct
 
 from helamem.schemas.events import (
@@ -22,6 +24,7 @@ from helamem.schemas.events import (
     SpaceAccessed,
     SubjectErased,
 )
+from helamem.schemas.records import base_name_of
 from helamem.schemas.wire import MAX_DEAD_LETTER_BYTES, MAX_RECORD_BYTES
 
 _DAY_MS = 86_400_000
@@ -40,6 +43,9 @@ class TopicSpec(Struct, frozen=True, kw_only=True):
     """Largest value of a record."""
     retention_ms: int = -1
     """How long records are kept; -1 is for ever. No topic is compacted: an audit needs every record."""
+    transit: bool = False
+    """Whether strangers write it and records only pass through: it is deleted up to where they were merged, and the
+    broker unpacks what comes, so that what it takes can be read and is as small as it has to be."""
 
     @property
     def name(self) -> str:
@@ -93,3 +99,25 @@ def topic_of(data: EventData) -> TopicSpec:
         if type(data) in spec.events:
             return spec
     raise KeyError(type(data))
+
+
+_INLET = "helamem.inlet."
+_TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+"""Kafka takes the same characters in the name of a topic."""
+
+
+def inlet_of(tenant: str) -> TopicSpec:
+    """Return the inlet of a tenant: the topic that its own producers write, and nobody reads but who merges it.
+
+    It belongs to no generation of the other topics. What was merged stands in those; archives, audits, replays and
+    migrations know of no inlet.
+    """
+    return TopicSpec(
+        base_name=f"{_INLET}{tenant}", key="space", events=(ConversationMessage,), partitions=1, transit=True
+    )
+
+
+def tenant_of_inlet(topic: str) -> str | None:
+    """Return the tenant whose inlet a topic is, by its full name; None where it is none."""
+    tenant = base_name_of(topic).removeprefix(_INLET)
+    return tenant if _TENANT.fullmatch(tenant) and topic == inlet_of(tenant).name else None

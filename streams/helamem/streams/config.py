@@ -131,7 +131,7 @@ class Config(BaseSettings):
         1,
         ge=1,
         le=1000,
-        description="Gateways that answer for the fleet side by side: each takes its part of all rates and quotas.",
+        description="Gateways and processes that merge, side by side: each takes its part of all rates and quotas.",
     )
     oidc_issuer: str | None = Field(
         None, description="Issuer whose bearer tokens a gateway takes besides keys; unset, none. See docs/access.md."

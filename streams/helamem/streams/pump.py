@@ -276,7 +276,7 @@ class Pump:
                 continue
             event = None
             try:
-                event = self._skimmed(record) or _event_of(record)
+                event = self._skimmed(record) or event_of(record)
                 check_place(partition, record.key, event, self._partitions[partition.topic])
             except Poison as poison:
                 aside.append((record, event, poison))
@@ -369,7 +369,7 @@ class Pump:
         return await until_done(what, backoff=self._backoff, stopping=stopping, on_retry=self._on_retry)
 
 
-def _event_of(record: Record) -> Event:
+def event_of(record: Record) -> Event:
     """Return the event of a record; a trace context that stands only in its headers, as other producers write it, too.
 
     Raises:

@@ -18,8 +18,9 @@ from msgspec.structs import replace
 
 from helamem.schemas.errors import Poison
 from helamem.schemas.events import RecordDeadLettered
+from helamem.schemas.ids import tenant_of
 from helamem.schemas.records import NewRecord, TopicPartition, base_name_of, generation_of
-from helamem.schemas.topics import TOPICS, TopicSpec
+from helamem.schemas.topics import TOPICS, TopicSpec, tenant_of_inlet
 from helamem.schemas.wire import Space, decode
 from helamem.streams.dead_letters import dead_letter_events
 from helamem.streams.log.partitioner import partition_of
@@ -66,10 +67,15 @@ class Letter(Struct, frozen=True, kw_only=True):
 
     @property
     def space(self) -> str | None:
-        """Whose record it is: what its key says and, where that can be read, its event too; None where nobody knows."""
+        """Whose record it is: what its key says and, where that can be read, its event too; None where nobody knows.
+
+        In a tenant's inlet both are what a stranger says, so they count only where they name a space of the tenant.
+        """
         try:
             space = msgspec.convert(self.key.decode(), Space)
         except (UnicodeDecodeError, msgspec.ValidationError):
+            return None
+        if tenant_of_inlet(self.data.topic) not in (None, tenant_of(space)):
             return None
         try:
             told = msgspec.json.decode(self.value, type=_Envelope).subject
@@ -168,6 +174,8 @@ def _record(letter: Letter, names: Mapping[str, str]) -> NewRecord:
 async def _refusal(log: Log, letter: Letter, names: Mapping[str, str]) -> str:
     """Return why a letter cannot be redriven, or nothing."""
     spec = _spec(letter)
+    if tenant_of_inlet(letter.data.topic) is not None:
+        return f"it came by the inlet {letter.data.topic}; have its producer send what was meant there again"
     if spec is None:
         return f"this version knows no topic {letter.data.topic}; redrive it with the program that reads that topic"
     try:

@@ -36,8 +36,10 @@ class Worker:
         program: Another program than the command line.
     """
 
+    command = "worker"
+
     def __init__(self, *arguments: object, program: Sequence[str] = ("-m", "helamem.streams.cli")) -> None:
-        self.process = start("worker", *arguments, program=program)
+        self.process = start(self.command, *arguments, program=program)
         self.said: list[str] = []
         self._lines: queue.Queue[str] = queue.Queue()
         self._listening = threading.Thread(target=self._listen, daemon=True)
@@ -56,7 +58,7 @@ class Worker:
             try:
                 line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                pytest.fail(f"the worker ({self.process.poll()}) did not say {words!r} but {self.said}")
+                pytest.fail(f"the {self.command} ({self.process.poll()}) did not say {words!r} but {self.said}")
             self.said.append(line)
             if words in line:
                 return line
@@ -76,6 +78,12 @@ class Worker:
         while not self._lines.empty():
             self.said.append(self._lines.get())
         return Ran(code, out, "".join(self.said))
+
+
+class Merger(Worker):
+    """`helamem merge`, likewise."""
+
+    command = "merge"
 
 
 class Fleet:
@@ -98,6 +106,11 @@ class Fleet:
         worker = self.worker(*arguments, **options)
         worker.says("ready: ")
         return worker
+
+    def merger(self, *arguments: object) -> Worker:
+        """Start a process that merges inlets."""
+        self.workers.append(Merger(*arguments))
+        return self.workers[-1]
 
     def lag(self, group: str | None = None) -> int:
         """Return what `helamem lag` says, of one group or of all."""
@@ -181,11 +194,11 @@ def fleet_on(broker: Kafka, folder: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 async def _clear(servers: str) -> None:
-    """Delete our topics, of all generations, and with them the positions of our groups."""
+    """Delete our topics, of all generations, and inlets, and with them the positions of our groups."""
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
     await admin.start()
     try:
-        ours = tuple(f"{spec.base_name}.g" for spec in TOPICS)
+        ours = ("helamem.inlet.", *(f"{spec.base_name}.g" for spec in TOPICS))
         if there := sorted(name for name in await admin.list_topics() if name.startswith(ours)):
             await admin.delete_topics(there)
         deadline = time.monotonic() + WAIT_S

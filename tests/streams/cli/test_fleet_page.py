@@ -21,7 +21,7 @@ BLOCKS = re.findall(r"```console\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
 
 @pytest.mark.slow
 def test_the_page_is_true(fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Store and workers serve, what is ingested is processed, nothing is left and nothing was put aside."""
+    """Store, workers and who merges serve, what is ingested is processed, nothing is left and nothing was put aside."""
     monkeypatch.setenv("HELAMEM_STORE_HOME", "helamem-home")
     fleet.store = StoreProcess(Path("helamem-home"), options=())
     write_lines(tmp_path / "chat.jsonl", message(1, "We have moved from Lisbon to Bergen."))
@@ -36,6 +36,8 @@ def test_the_page_is_true(fleet: Fleet, tmp_path: Path, monkeypatch: pytest.Monk
             assert arguments == ["gateway", "--kafka"]  # what `Serving` starts
             with serving(1) as (gateway,):
                 gateway.stop()
+        elif arguments[0] == "merge":
+            fleet.merger(*arguments[1:]).says("ready: merging 1 inlets")
         elif arguments[0] == "worker":
             fleet.ready_worker(*arguments[1:])
         else:
@@ -45,7 +47,7 @@ def test_the_page_is_true(fleet: Fleet, tmp_path: Path, monkeypatch: pytest.Monk
             assert (ran.code, ran.err) == (0, ""), line
             answers[" ".join(arguments[:2])] = ran.json
     assert Path("ready").exists()
-    assert len(fleet.workers) == 2
+    assert len(fleet.workers) == 3
     assert answers["ingest chat.jsonl"]["appended"] == 1
     assert answers["replay --kafka"]["digest"] == answers["digest --kafka"]["digest"]
     assert answers["replay --kafka"]["reproduced"]

@@ -43,6 +43,7 @@ WITHOUT_HOME = {
     "helamem eval pairs",
     "helamem config",
     "helamem worker",
+    "helamem merge",
     "helamem play",
     "helamem rebuild",
     "helamem topics show",

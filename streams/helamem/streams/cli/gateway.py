@@ -195,7 +195,7 @@ async def _serve_fleet(
     from helamem.streams.log.kafka_generations import in_use  # noqa: PLC0415 - it imports aiokafka
 
     waiting, reranker = Outages(), configured_reranker()
-    keys = _fleet_keys(config, host)
+    keys = fleet_keys(config, host)
 
     @asynccontextmanager
     async def standing(counted: Metrics, set_ready: Callable[[bool], None]) -> AsyncIterator[Behind]:
@@ -224,7 +224,7 @@ async def _serve_fleet(
     await _serve(at, keys, standing, on_ready, closed=config.gateway_keys is not None)
 
 
-def _fleet_keys(config: Config, host: str) -> Keys:
+def fleet_keys(config: Config, host: str) -> Keys:
     """Return the keys of the fleet's gateways.
 
     Raises:

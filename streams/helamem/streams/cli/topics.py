@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from msgspec.structs import replace
 from rich.console import Console
 
-from helamem.streams.cli.commands import EXIT_PROBLEM, JsonOption
+from helamem.schemas.errors import BadInput
+from helamem.schemas.topics import TopicSpec, inlet_of
+from helamem.streams.cli.commands import EXIT_PROBLEM, JsonOption, check_tenant
 from helamem.streams.cli.kafka import kafka_log, quiet_clients
 from helamem.streams.cli.output import say, show, table
 
@@ -27,19 +31,20 @@ def register(app: typer.Typer) -> None:
         no_args_is_help=True, rich_markup_mode="markdown", help="Look at topics in Kafka and make them."
     )
     group.command("show", epilog="Example: helamem topics show")(look)
-    group.command("apply", epilog="Example: helamem topics apply")(apply)
+    group.command("apply", epilog="Example: helamem topics apply --inlet acme")(apply)
     group.command("migrate", epilog="Example: helamem topics migrate --partitions 8")(migrate)
     app.add_typer(group, name="topics", epilog="Example: helamem topics apply")
 
 
 def look(*, json: JsonOption = False) -> None:
-    """Show each topic as Kafka has it: partitions, replicas, what is not as it should be, and all generations.
+    """Show each topic and inlet as Kafka has it: partitions, replicas, what is not as it should be, all generations.
 
     A fault keeps the product from working; a difference may be meant so. The exit code is 1 where a topic or the
     settings are missing, or a topic has a fault.
     """
     from helamem.streams.config import load_config  # noqa: PLC0415 - it imports aiokafka
     from helamem.streams.log.kafka_generations import generations, in_use  # noqa: PLC0415 - likewise
+    from helamem.streams.log.kafka_inlets import inlets_in  # noqa: PLC0415 - likewise
     from helamem.streams.log.kafka_topics import topic_states  # noqa: PLC0415 - likewise
 
     quiet_clients()
@@ -47,7 +52,8 @@ def look(*, json: JsonOption = False) -> None:
 
     async def ask() -> tuple[list[TopicState], list[Generation], list[str] | None]:
         kafka = config.kafka()
-        states, found = await topic_states(kafka, await in_use(kafka)), await generations(kafka)
+        specs = (*await in_use(kafka), *(await inlets_in(kafka)).found)
+        states, found = await topic_states(kafka, specs), await generations(kafka)
         if any(state.faults or not state.partitions for state in states):
             return states, found, None
         return states, found, await _ungoverned()
@@ -67,7 +73,28 @@ def look(*, json: JsonOption = False) -> None:
         raise typer.Exit(EXIT_PROBLEM)
 
 
-def apply(*, json: JsonOption = False) -> None:
+def apply(
+    *,
+    inlets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--inlet",
+            metavar="TENANT",
+            help="Make the inlet of this tenant too, for its own producers; helamem merge reads it. May be repeated.",
+            show_default="none",
+        ),
+    ] = None,
+    partitions: Annotated[
+        int | None,
+        typer.Option(
+            "--inlet-partitions",
+            min=1,
+            help="How many a new inlet gets; with more than one its producers need Kafka's default partitioner.",
+            show_default="1",
+        ),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
     """Make the topics that are missing, and put the default settings into a log that has none.
 
     Nothing that is there is changed, grown or deleted, so it may be repeated at will. With the configured embedder
@@ -76,9 +103,13 @@ def apply(*, json: JsonOption = False) -> None:
     """
     from helamem.streams.config import load_config  # noqa: PLC0415 - it imports aiokafka
     from helamem.streams.log.kafka_generations import in_use  # noqa: PLC0415 - likewise
+    from helamem.streams.log.kafka_inlets import inlets_in  # noqa: PLC0415 - likewise
     from helamem.streams.log.kafka_topics import apply_topics  # noqa: PLC0415 - likewise
-    from helamem.streams.sealing.fleet import make_fleet_keys  # noqa: PLC0415 - it imports arrays
+    from helamem.streams.sealing.fleet import make_fleet_keys, sealed_tenants  # noqa: PLC0415 - it imports arrays
 
+    tenants = list(dict.fromkeys(check_tenant(tenant) for tenant in inlets or ()))
+    if partitions is not None and not tenants:
+        raise typer.BadParameter("--inlet-partitions is for new inlets; name one with --inlet TENANT")
     quiet_clients()
     config = load_config()
 
@@ -86,11 +117,34 @@ def apply(*, json: JsonOption = False) -> None:
 
     async def make() -> tuple[list[TopicState], bool]:
         kafka = config.kafka()
-        states = await apply_topics(kafka, await in_use(kafka), config.kafka_replication)
+        wanted = _inlets(tenants, (await inlets_in(kafka)).found, partitions)
+        states = await apply_topics(kafka, (*await in_use(kafka), *wanted), config.kafka_replication)
         return states, await _govern(config)
 
     states, applied = asyncio.run(make())
+    for tenant in tenants:
+        if tenant in sealed_tenants(config):
+            say(f"the inlet of {tenant} holds words as its producers write them, unsealed, until they are merged")
     _show(config, states, {"settings_applied": applied}, as_json=json)
+
+
+def _inlets(tenants: list[str], found: Sequence[TopicSpec], partitions: int | None) -> list[TopicSpec]:
+    """Return the inlets of tenants; one that is there has the partitions that it has.
+
+    Raises:
+        BadInput: It was to get another number.
+    """
+    wanted = []
+    for tenant in tenants:
+        new = inlet_of(tenant)
+        there = next((spec for spec in found if spec.name == new.name), None)
+        if there is not None and partitions not in (None, there.partitions):
+            raise BadInput(
+                f"{there.name} has {there.partitions} partitions and keeps them, or a space would come to stand in two;"
+                " leave --inlet-partitions out"
+            )
+        wanted.append(there or replace(new, partitions=partitions or new.partitions))
+    return wanted
 
 
 def migrate(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from itertools import accumulate, takewhile
 from pathlib import Path
 
 import msgspec
@@ -79,6 +81,18 @@ class Quotas:
                 self._count(tenant, -len(sizes), -sum(sizes))
             raise
 
+    def fitting(self, tenant: str, sizes: Sequence[int]) -> int:
+        """Return how many of some messages, from the first one on, a tenant may still append today."""
+        limit, used = self._keys.limit_of(tenant), self.used(tenant)
+        messages, size_bytes = self._part(limit.messages_a_day), self._part(limit.bytes_a_day)
+        most = math.inf if messages is None else messages - used.messages
+        most_bytes = math.inf if size_bytes is None else size_bytes - used.size_bytes
+        return sum(takewhile(bool, (n <= most and size <= most_bytes for n, size in enumerate(accumulate(sizes), 1))))
+
+    def most_bytes(self, tenant: str) -> int | None:
+        """Return how many bytes of text a tenant may append here in any one day; None for no bound."""
+        return self._part(self._keys.limit_of(tenant).bytes_a_day)
+
     def used(self, tenant: str) -> Used:
         """Return what a tenant has appended today."""
         return self._today().tenants.get(tenant, Used())
@@ -121,7 +135,7 @@ class Quotas:
             (limit.messages_a_day, used.messages, messages, "messages"),
             (limit.bytes_a_day, used.size_bytes, size_bytes, "bytes of text"),
         ):
-            most = None if in_all is None else -(-in_all // gateways)
+            most = self._part(in_all)
             if most is None or not asked or now + asked <= most:
                 continue
             part = f" ({most:,} by each of {gateways} gateways)" if gateways > 1 else ""
@@ -137,6 +151,10 @@ class Quotas:
                 f"helamem keys limit --tenant {tenant}",
                 headers={"Retry-After": str(wait_s)},
             )
+
+    def _part(self, in_all: int | None) -> int | None:
+        """Return what of a bound is for this process."""
+        return None if in_all is None else -(-in_all // self._keys.gateways)
 
     def _count(self, tenant: str, messages: int, size_bytes: int) -> None:
         if not messages:

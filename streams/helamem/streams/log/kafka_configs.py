@@ -15,8 +15,10 @@ from helamem.streams.log.partitioner import MAX_KEY_BYTES
 
 SIZE = "max.message.bytes"
 TIMES = "message.timestamp.type"
+COMPRESSION = "compression.type"
 REPLICAS_IN_SYNC = "min.insync.replicas"
 _BATCH_OVERHEAD_BYTES = 1_024
+_TRANSIT_MS = 3_600_000
 _SET_ON_THE_TOPIC = 1
 _OF_ITS_OWN = {
     SIZE,
@@ -45,7 +47,7 @@ def topic_configs(spec: TopicSpec, replication: int) -> dict[str, str]:
     """
     configs = {
         "cleanup.policy": "delete",
-        "compression.type": "producer",
+        COMPRESSION: "uncompressed" if spec.transit else "producer",
         # Kafka's limit is that of a whole batch: key, value and what is around them.
         SIZE: str(spec.max_record_bytes + MAX_KEY_BYTES + _BATCH_OVERHEAD_BYTES),
         TIMES: "LogAppendTime",
@@ -56,6 +58,8 @@ def topic_configs(spec: TopicSpec, replication: int) -> dict[str, str]:
     }
     if replication == 1:
         configs["flush.messages"] = "1"
+    if spec.transit:  # what is deleted lies on the disk until its file is closed
+        configs["segment.ms"] = str(_TRANSIT_MS)
     return configs
 
 

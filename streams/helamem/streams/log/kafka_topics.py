@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from helamem.schemas.errors import ConfigurationError, RetryLater
 from helamem.schemas.topics import TopicSpec
-from helamem.streams.log.kafka_configs import SIZE, TIMES, configs_of, topic_configs
+from helamem.streams.log.kafka_configs import COMPRESSION, SIZE, TIMES, configs_of, topic_configs
 from helamem.streams.log.kafka_errors import FAILURES, explained
 from helamem.streams.log.kafka_settings import KafkaSettings
 
@@ -138,26 +138,35 @@ def _state(spec: TopicSpec, replicas: Sequence[int], configs: dict[str, str]) ->
     if not replicas:
         return TopicState(name=spec.name, partitions=0, replication=0)
     replication = min(replicas)
-    faults, differences = [], []
+    faults = []
     if fault := partitions_fault(spec, len(replicas)):
         faults.append(fault)
+    more, differences = config_faults(spec, replication, configs)
+    return TopicState(
+        name=spec.name,
+        partitions=len(replicas),
+        replication=replication,
+        faults=(*faults, *more),
+        differences=differences,
+    )
+
+
+def config_faults(
+    spec: TopicSpec, replication: int, configs: Mapping[str, str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what of a topic's configuration keeps the product from working with it, and what may be meant so."""
+    faults, differences = [], []
     for name, wanted in topic_configs(spec, replication).items():
         found = configs.get(name, "")
-        if name in {"cleanup.policy", TIMES} and found != wanted:
+        if name in {"cleanup.policy", TIMES, *([COMPRESSION] if spec.transit else [])} and found != wanted:
             faults.append(f"has {name}={found} and needs {wanted}; set it with kafka-configs")
         elif name == SIZE and found == str(SEALED_BYTES):
             faults.append("is sealed for a migration; finish that with `helamem topics migrate`, or give --cancel")
         elif name == SIZE and int(found) < int(wanted):
             faults.append(f"has {name}={found} and needs at least {wanted}; raise it with kafka-configs")
-        elif name not in {SIZE, "compression.type"} and found != wanted:
+        elif name not in {SIZE, COMPRESSION} and found != wanted:
             differences.append(f"{name} is {found}, not {wanted}")
-    return TopicState(
-        name=spec.name,
-        partitions=len(replicas),
-        replication=replication,
-        faults=tuple(faults),
-        differences=tuple(differences),
-    )
+    return tuple(faults), tuple(differences)
 
 
 def partitions_fault(spec: TopicSpec, partitions: int) -> str:

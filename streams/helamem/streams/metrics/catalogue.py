@@ -16,7 +16,9 @@ Unit = Literal[
 ]
 
 LABELS: dict[str, str] = {
-    "group": "processor: encoding, co-activation or consolidation",
+    "group": "processor: encoding, co-activation or consolidation; or merge, for inlets",
+    "fault": "of a record in an inlet: no-event, other-type, other-tenant, misplaced, sealed or over-quota; "
+    "docs/fleet.md says what passes",
     "topic": "one of the topics, generation included",
     "partition": "number of a partition of the topic",
     "outcome": "what became of an event: encoded, facts, amended, duplicate, conflict, recalled, reinforced, "
@@ -608,6 +610,38 @@ ARCHIVE_ROUND = Metric(
     meaning="When the archiver ended its last round, since 1970.",
     action="Long ago: the log or the archive is away; its standard error says which.",
 )
+MERGED = Metric(
+    name="helamem_inlet_merged_total",
+    kind="counter",
+    unit="records",
+    meaning="Records of tenants' inlets that were merged, those included that were taken again after a kill.",
+    action="None by itself; zero beside records that wait: see what the process says.",
+)
+MERGE_REFUSED = Metric(
+    name="helamem_inlet_refused_total",
+    kind="counter",
+    unit="records",
+    labels=("fault",),
+    meaning="Records of inlets that were put aside.",
+    action="`helamem dead-letters list --kafka` names place and reason; tell the tenant. other-tenant: a producer is "
+    "configured for another tenant, or tries what it may not.",
+)
+MERGE_BEHIND = Metric(
+    name="helamem_inlet_waiting_records",
+    kind="gauge",
+    unit="records",
+    meaning="Records that wait in the partitions of inlets that this process has: take the sum over instances.",
+    action="Growing for long: start more processes that merge, up to the number of partitions of all inlets, or see "
+    "whether tenants are held back.",
+)
+MERGE_HELD = Metric(
+    name="helamem_inlet_held_partitions",
+    kind="gauge",
+    unit="count",
+    meaning="Partitions of inlets that wait until midnight (UTC), since their tenants have appended what they may in a "
+    "day.",
+    action="None, or raise the tenant's bounds with `helamem keys limit`; the process names the inlet.",
+)
 READY = Metric(
     name="helamem_ready",
     kind="gauge",
@@ -751,6 +785,10 @@ OURS: tuple[Metric, ...] = (
     ARCHIVED_BYTES,
     SIGNED,
     ARCHIVE_ROUND,
+    MERGED,
+    MERGE_REFUSED,
+    MERGE_BEHIND,
+    MERGE_HELD,
     FAUST_EVENT_SECONDS,
     FAUST_BUFFER_FULL,
     FAUST_SENDS,
