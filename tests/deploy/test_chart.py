@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from fixtures.programs import HELM, checked
-from helamem.schemas.topics import TOPICS
+from helamem.schemas.topics import TOPICS, inlet_of
 from helamem.streams.config import PREFIX, Config
 from helamem.streams.lag import READS
 from helamem.streams.log.generation import specs_of
@@ -298,6 +299,43 @@ def test_topics_are_made_as_we_make_them(variant: str) -> None:
                 if acl["resource"]["type"] == "group"
                 else any(f"{base}.".startswith(named) for base in bases)
             )
+
+
+@pytest.mark.parametrize("replication", [1, 3])
+def test_tenants_have_inlets_and_users_of_their_own(replication: int) -> None:
+    """The topic is the one that is merged; its user may write that one alone, and who merges what it must."""
+    tenants = ("acme", "acme-2.eu")
+    named = f"strimzi.inlets={{{','.join(tenants)}}}"
+    documents = rendered("strimzi.enabled=true", f"kafka.replication={replication}", named)
+    made = {one["metadata"]["name"]: one for one in documents if one["kind"] == "KafkaTopic"}
+    acls = {
+        one["metadata"]["name"]: [
+            (acl["resource"]["name"], acl["resource"]["patternType"], *acl["operations"])
+            for acl in one["spec"]["authorization"]["acls"]
+        ]
+        for one in documents
+        if one["kind"] == "KafkaUser"
+    }
+    for tenant in tenants:
+        spec = inlet_of(tenant)
+        topic = made[spec.name]
+        assert topic["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+        Draft202012Validator(SPECS["kafka.strimzi.io/v1", "KafkaTopic"]).validate(topic["spec"])
+        assert (topic["spec"]["partitions"], topic["spec"]["replicas"]) == (spec.partitions, replication)
+        config = {name: str(value).lower() for name, value in topic["spec"]["config"].items()}
+        assert config == {name: value.lower() for name, value in topic_configs(spec, replication).items()}
+        assert acls[f"mem-helamem-inlet-{tenant}"] == [(spec.name, "literal", "Describe", "Write")]
+    rows = (ROOT / "docs" / "access.md").read_text().split("## Rights at Kafka")[1].splitlines()
+    merging = {
+        (name.removesuffix("*"), *row.split("|")[3].strip().split(", "))
+        for row in rows
+        if row.startswith("| `helamem merge`")
+        for name in re.findall(r"`(.+?)`", row.split("|")[2])
+    }
+    assert {(name, *operations) for name, _, *operations in acls["mem-helamem-merge"]} == merging
+    assert not [one for one in rendered("strimzi.enabled=true") if "inlet" in one["metadata"]["name"]]
+    with pytest.raises(AssertionError, match="inlets"):
+        rendered("strimzi.enabled=true", "strimzi.inlets={Acme}")
 
 
 @pytest.mark.parametrize("variant", ["with all operators", "with secrets of one's own", "in a later generation"])
