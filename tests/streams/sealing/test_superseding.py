@@ -63,6 +63,7 @@ async def claims(home: Path) -> dict[str, FactRecord]:
         return {one.value: one for one in await memory.facts(SPACE) if one.key and not one.hidden}
 
 
+@pytest.mark.slow
 @pytest.mark.broad
 async def test_a_fact_is_superseded_after_a_restart(place: Path) -> None:
     """By the id that it has in the log, where nothing of what it claims can be read; the digest names none of it."""
