@@ -55,6 +55,16 @@ def test_two_embedders_share_a_file_and_no_vector(tmp_path: Path) -> None:
         assert np.array_equal(first.embed(["tent"]), wordllama().embed(["tent"]))
 
 
+def test_whoever_waits_has_their_turn_while_it_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recall needs the interpreter ten times, and would wait each time until all are read."""
+    paused: list[float] = []
+    monkeypatch.setattr("helamem.processors.pauses.time.sleep", paused.append)
+    with EmbeddingCache(CountingEmbedder(), tmp_path / "cache.sqlite") as cache:
+        vectors, readings = cache.embed_and_read([SAID._replace(text=f"{SAID.text} {n}") for n in range(40)])
+    assert (len(vectors), len(readings)) == (40, 40)
+    assert paused == [0] * 3
+
+
 def test_reading_only_it_keeps_nothing(tmp_path: Path) -> None:
     """What is missing is computed each time; a missing file is not made."""
     embedder = CountingEmbedder()

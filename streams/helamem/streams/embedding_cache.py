@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 from helamem.processors.embedder.port import Embedder
 from helamem.processors.encoding.content import spoken
 from helamem.processors.encoding.reading import Reading, Said, packed, read, unpacked
+from helamem.processors.pauses import Pauses
 from helamem.streams.keyed_file import KeyedFile
 
 _KEY_BYTES = 16
 _BYTES = 4
 """Of one number."""
 _NAME = "the embedding cache"
+_READ_AT_ONCE = 16
+"""Messages that are read without a pause for other threads: that takes about as long as to write so many."""
 
 
 class EmbeddingCache:
@@ -59,12 +62,13 @@ class EmbeddingCache:
         known = self._file.look_up(list(dict.fromkeys(keys)))
         readings: list[Reading] = []
         behind: dict[bytes, bytes] = {}
-        for key, one in zip(keys, messages, strict=True):
-            found = unpacked(one, known[key][self._size :]) if key in known else None
-            reading = found or read(one)
-            if key not in known and not one.sealed and not self._read_only:
-                behind.setdefault(key, packed(one, reading))
-            readings.append(reading)
+        for some in Pauses(_READ_AT_ONCE).chunks(list(zip(keys, messages, strict=True)), _READ_AT_ONCE):
+            for key, one in some:
+                found = unpacked(one, known[key][self._size :]) if key in known else None
+                reading = found or read(one)
+                if key not in known and not one.sealed and not self._read_only:
+                    behind.setdefault(key, packed(one, reading))
+                readings.append(reading)
         return self._vectors(keys, known | self._computed(keys, texts, known, behind)), readings
 
     def _computed(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from fakes.directories import directory
 from fakes.events import (
@@ -25,11 +27,12 @@ from fakes.events import (
     retracted,
 )
 from fakes.machine import Machine, machine
-from fakes.words import wordllama
+from fakes.words import CountingEmbedder, wordllama
 from helamem.processors.consolidation.claims.claim import Claim
 from helamem.processors.encoding.content import content_hash, spoken, vector_hash
 from helamem.processors.encoding.keywords import keywords
 from helamem.processors.encoding.processor import Encoding
+from helamem.processors.encoding.reading import Reading, Said, read
 from helamem.processors.encoding.state import EncodingState
 from helamem.processors.seen import WINDOW, Seen
 from helamem.processors.store.port import Turn
@@ -405,6 +408,36 @@ async def test_the_order_of_topics_does_not_change_the_digest(
                 done[at] = min(ends[at], done[at] + rng.randint(1, step))
                 await pump.run(until={at: done[at]})
             assert await one.digest() == expected[0]
+
+
+class ReadingAlone(CountingEmbedder):
+    """Notes how many read at the same time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reading = 0
+        self.most = 0
+
+    def embed_and_read(self, messages: Sequence[Said]) -> tuple[NDArray[np.float32], list[Reading]]:
+        """Take so long that another would come in between."""
+        self.reading += 1
+        self.most = max(self.most, self.reading)
+        time.sleep(0.02)
+        vectors = self.embed([spoken(one.speaker, one.text) for one in messages])
+        self.reading -= 1
+        return vectors, [read(one) for one in messages]
+
+
+async def test_partitions_are_read_one_after_the_other(place: Path) -> None:
+    """Those of all spaces wait at the same time, and one at a time keeps the interpreter from a recall."""
+    embedder = ReadingAlone()
+    async with machine(place, embedder=embedder) as one:
+        await one.log.append([record(message("m", "We packed a tent.", space=f"acme/agent-{n}")) for n in range(16)])
+        await one.settle()
+        ends = await one.log.end_offsets(await one.log.partitions(CONVERSATIONS.name))
+    assert sum(map(bool, ends.values())) > 1
+    assert embedder.texts == 16
+    assert embedder.most == 1
 
 
 async def test_encoding_reads_three_topics() -> None:

@@ -15,8 +15,9 @@ from qdrant_edge import EdgeShard
 
 from contracts.store_contract import DIMENSION, A, Reopen, StoreContract, all_turns, checkpoint, mark, memory, row
 from fakes.subjects import leaks
+from helamem.processors.pauses import Pauses
 from helamem.processors.store.edge import EdgeStore
-from helamem.processors.store.edge_engine import Pauses, engine_error
+from helamem.processors.store.edge_engine import engine_error
 from helamem.processors.store.edge_shards import SCHEMA, Shards
 from helamem.processors.store.lexical import Lexical
 from helamem.processors.store.port import Memory, Writes
@@ -333,7 +334,7 @@ async def test_an_erasure_leaves_no_word_and_harms_nobody(store: EdgeStore, tmp_
 def test_readers_have_their_turn(points: int, pauses: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is a pause before the first operation, and then as soon as so many points were written, over all calls."""
     paused: list[float] = []
-    monkeypatch.setattr("helamem.processors.store.edge_engine.time.sleep", paused.append)
+    monkeypatch.setattr("helamem.processors.pauses.time.sleep", paused.append)
     between = Pauses(points)
     pieces = [list(piece) for items in (range(40), range(50)) for piece in between.chunks(items, 16)]
     assert list(map(len, pieces)) == [16, 16, 8, 16, 16, 16, 2]

@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 
 from helamem.processors.embedder.port import unit_rows
 
-_PADDED_CHARACTERS = 32_768
-"""Most characters that one call to the model is padded to; bounds its memory, since it pads to the longest text."""
+_PADDED_CHARACTERS = 2048
+"""Most characters that one call to the model is padded to, unless one text has more: it pads to the longest text.
+
+That bounds its memory, which stays in the processor's caches, and the time for which it holds the GIL.
+"""
 
 
 class WordLlamaEmbedder:

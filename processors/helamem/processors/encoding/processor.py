@@ -105,6 +105,9 @@ class Encoding:
         self._sources = sources
         self._states: dict[TopicPartition, EncodingState] = {}
         self._tails: dict[TopicPartition, Tails] = {}
+        # Reading is the interpreter's work, not another machine's: side by side it takes as long, and a recall would
+        # have to wait for all of them at each of its steps.
+        self._reads_alone = asyncio.Lock()
 
     async def restore(self, partition: TopicPartition, state: bytes | None) -> None:
         """Begin again with a partition: settings and seen events from the state, earlier turns from the store."""
@@ -247,7 +250,8 @@ class Encoding:
         """Return the vectors of messages and what is read of them; None is one whose words are erased."""
         if isinstance(self._embedder, ReadingEmbedder):
             there = [one for one in said if one is not None]
-            vectors, readings = await asyncio.to_thread(self._embedder.embed_and_read, there)
+            async with self._reads_alone:
+                vectors, readings = await asyncio.to_thread(self._embedder.embed_and_read, there)
             given = iter(zip(vectors, readings, strict=True))
             return [self._nothing() if one is None else next(given) for one in said]
         embedded_ = await self._embed(at, [_embedded_of(one) for one in said], places)

@@ -15,9 +15,10 @@ from qdrant_edge import (
     ScrollRequest,
 )
 
+from helamem.processors.pauses import Pauses
 from helamem.processors.store import edge_queries as queries
 from helamem.processors.store.checkpoints import CheckpointFiles
-from helamem.processors.store.edge_engine import EdgeEngine, Pauses
+from helamem.processors.store.edge_engine import EdgeEngine
 from helamem.processors.store.edge_ids import IdTexts
 from helamem.processors.store.edge_rewrite import IsErased, rewrite_shards
 from helamem.processors.store.edge_room import RESERVE_BYTES, Room

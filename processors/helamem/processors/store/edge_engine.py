@@ -10,8 +10,7 @@ took half as long again while messages came in. So short reads that belong toget
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -107,30 +106,6 @@ class EdgeEngine:
 
 def _reader_threads(name: str) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_READERS, thread_name_prefix=f"{name}-reader")
-
-
-class Pauses:
-    """Lets waiting threads have the GIL, between operations.
-
-    Without a pause a reader that waits for the GIL gets it only when the interpreter's switch interval of 5 ms is
-    over, and once more at its next step. A pause takes 70 µs, though, as long as it takes to write two memories.
-
-    Args:
-        points: How many points are written from one pause to the next, at most.
-    """
-
-    def __init__(self, points: int) -> None:
-        self._points = points
-        self._written = points
-
-    def chunks(self, items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-        """Yield `items` in pieces, with a pause before a piece whenever there were so many points."""
-        for start in range(0, len(items), size):
-            if self._written + size > self._points:
-                time.sleep(0)
-                self._written = 0
-            self._written += size
-            yield items[start : start + size]
 
 
 def _finished(read: Coroutine[Any, Any, T]) -> T:

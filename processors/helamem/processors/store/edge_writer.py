@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from qdrant_edge import EdgeShard, Point, SparseVector, UpdateOperation
 
+from helamem.processors.pauses import Pauses
 from helamem.processors.store import edge_queries as queries
-from helamem.processors.store.edge_engine import Pauses
 from helamem.processors.store.edge_room import Room
 from helamem.processors.store.edge_shards import DENSE, LEXICAL, Shards
 from helamem.processors.store.lexical import Lexical
