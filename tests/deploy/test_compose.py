@@ -11,6 +11,7 @@ import yaml
 
 from fixtures.programs import COMPOSE, checked
 from fixtures.prometheus import promtool
+from helamem.streams.cli.gateway import PORT
 from helamem.streams.config import PREFIX, Config
 from helamem.streams.metrics.server import PATHS
 
@@ -21,6 +22,7 @@ PROJECT: dict[str, Any] = yaml.safe_load(FILE.read_text())
 SERVICES: dict[str, dict[str, Any]] = PROJECT["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
 WORKERS = {"encoding", "co-activation", "consolidation"}
+KEYS = "/var/lib/helamem-gateway"
 PROMETHEUS: dict[str, Any] = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
 each = pytest.mark.parametrize("name", SERVICES)
 
@@ -58,9 +60,10 @@ def test_our_services_follow_the_image(name: str) -> None:
 
 def test_the_environment_is_a_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every value is one that the setting takes, and the servers are services at ports that they listen at."""
-    for name, value in OURS["encoding"]["environment"].items():
+    for name, value in OURS["gateway"]["environment"].items():
         monkeypatch.setenv(name, value)
     config = Config()
+    assert OURS["encoding"]["environment"].items() < OURS["gateway"]["environment"].items()
     host, _, port = config.kafka_servers.partition(":")
     assert f"INSIDE://{host}:{port}" in SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
     host, _, port = config.qdrant_url.removeprefix("http://").partition(":")
@@ -68,13 +71,28 @@ def test_the_environment_is_a_configuration(monkeypatch: pytest.MonkeyPatch) -> 
     assert published == [f"127.0.0.1:{number}:{number}" for number in (port, config.qdrant_grpc_port)]
 
 
-@pytest.mark.parametrize("name", sorted(WORKERS | {"demo"}))
+@pytest.mark.parametrize("name", sorted(WORKERS | {"demo", "gateway"}))
 def test_a_health_check_asks_what_is_answered(name: str) -> None:
     """At the port that the environment gives, a path that is served."""
     service = OURS[name]
     ((port, path),) = re.findall(r"http://127\.0\.0\.1:(\d+)(/\w+)", str(service["healthcheck"]["test"]))
-    assert port == service["environment"]["HELAMEM_METRICS_PORT"]
+    assert port == (str(PORT) if name == "gateway" else service["environment"]["HELAMEM_METRICS_PORT"])
     assert path in PATHS
+
+
+def test_the_first_key_is_made_where_the_gateway_looks() -> None:
+    """In a volume that both have; the image has its directory, which makes a new volume the user's own."""
+    gateway, maker = OURS["gateway"], OURS["first-key"]
+    (file,) = (word.removeprefix("--file=") for word in maker["command"] if word.startswith("--file="))
+    assert gateway["environment"]["HELAMEM_GATEWAY_KEYS"] == file
+    assert Path(file).parent == Path(KEYS)
+    (volume,) = {*gateway["volumes"], *maker["volumes"]}
+    assert volume == f"gateway:{KEYS}"
+    owner, group = gateway["user"].split(":")
+    made = f"install --directory --owner {owner} --group {group} --mode 0700 {KEYS}\n"
+    assert made in (DEPLOY / "Dockerfile").read_text()
+    assert gateway["depends_on"]["first-key"] == {"condition": "service_completed_successfully"}
+    assert gateway["ports"] == [f"127.0.0.1:{PORT}:{PORT}"]
 
 
 def test_prometheus_takes_its_configuration() -> None:
@@ -87,6 +105,7 @@ def test_prometheus_asks_who_is_there() -> None:
     jobs = {job["job_name"]: job for job in PROMETHEUS["scrape_configs"]}
     found = jobs["helamem-worker"]["dns_sd_configs"][0]
     assert set(found["names"]) == WORKERS
+    assert jobs["helamem-gateway"]["dns_sd_configs"][0]["names"] == ["gateway"]
     for job in jobs.values():
         for one in job.get("dns_sd_configs", ()):
             for name in one["names"]:

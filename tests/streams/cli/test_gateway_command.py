@@ -245,3 +245,17 @@ def test_keys_of_a_file(tmp_path: Path) -> None:
     assert run("keys", "revoke", made["id"], "--file", file).json["revoked"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["keys.json", "keys.lock"]
     assert run("keys", "list", "--file", tmp_path / "none" / "keys.json").code == 2
+
+
+def test_a_first_key_is_made_once(tmp_path: Path) -> None:
+    """Where there is a key, or was one, a start that makes the first one makes none, and says so."""
+    file = tmp_path / "keys.json"
+    add = ("keys", "add", "--first", "--file", file, "--tenant", "acme")
+    made = run(*add)
+    assert made.json["key"].startswith(f"helamem_{made.json['id']}_")
+    for _ in range(2):
+        ran = run(*add)
+        assert (ran.code, ran.json) == (0, {"key": None})
+        assert f"there are keys in {file} already, so none was made" in ran.err
+        run("keys", "revoke", made.json["id"], "--file", file)
+    assert len(run("keys", "list", "--file", file).json["keys"]) == 1

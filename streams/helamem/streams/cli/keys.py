@@ -11,7 +11,7 @@ from rich.console import Console
 from helamem.schemas.errors import BadInput
 from helamem.schemas.times import format_ms
 from helamem.streams.cli.commands import DEFAULT_HOME, HomeOption, JsonOption, add
-from helamem.streams.cli.output import show, table
+from helamem.streams.cli.output import say, show, table
 from helamem.streams.home import Home, wall_clock_ms
 
 if TYPE_CHECKING:
@@ -58,6 +58,10 @@ def add_key(
     rate: Annotated[
         float | None, typer.Option("--rate", help="Most requests a second.", show_default="no bound")
     ] = None,
+    first: Annotated[
+        bool,
+        typer.Option("--first", help="Only where there is no key yet, nor was one; otherwise nothing is made."),
+    ] = False,
     file: FileOption = None,
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
@@ -68,7 +72,12 @@ def add_key(
     """
     if file is None and not (home / "home.json").exists():
         Home.open(home).close()
-    key, text = _keys(home, file).add(
+    keys = _keys(home, file)
+    if first and keys.made():
+        say(f"there are keys in {file or home} already, so none was made; without --first one is")
+        show({"key": None}, lambda console: None, as_json=json)
+        return
+    key, text = keys.add(
         tenant=tenant,
         spaces=_words(spaces),
         rights=cast("tuple[Right, ...]", _words(rights)),
