@@ -15,7 +15,9 @@ from jsonschema import Draft202012Validator
 
 from fixtures.programs import HELM, checked
 from helamem.schemas.topics import TOPICS, inlet_of
+from helamem.streams.cli.gateway import PORT
 from helamem.streams.config import PREFIX, Config
+from helamem.streams.gateway.server import GRACE_S
 from helamem.streams.lag import READS
 from helamem.streams.log.generation import specs_of
 from helamem.streams.log.kafka_configs import topic_configs
@@ -50,6 +52,19 @@ SASL = (
     "env[0].value=http://collector:4318",
     "image.digest=sha256:" + "0" * 64,
 )
+GATEWAY = (
+    "gateway.enabled=true",
+    "gateway.keys.name=gateway-keys",
+    "gateway.keys.key=all.json",
+    "gateway.ingress.enabled=true",
+    "gateway.ingress.host=memory.acme.example",
+)
+ISSUER = (
+    "gateway.enabled=true",
+    "gateway.autoscaling.enabled=true",
+    "settings.oidc_issuer=https://login.acme.example",
+    "settings.oidc_audience=helamem",
+)
 SEALED = (
     "sealing.tenants={acme,globex}",
     "sealing.claim=keys",
@@ -58,11 +73,23 @@ SEALED = (
 )
 VARIANTS: dict[str, tuple[str, ...]] = {
     "as it comes": (),
-    "with all operators": ALL,
-    "with all operators, passwords": (*ALL, "strimzi.authentication=scram-sha-512", "strimzi.namespace=kafka"),
+    "with all operators": (*ALL, *GATEWAY),
+    "with all operators, passwords": (
+        *ALL,
+        *GATEWAY,
+        "strimzi.authentication=scram-sha-512",
+        "strimzi.namespace=kafka",
+    ),
     "with secrets of one's own": SASL,
-    "with little": ("networkPolicy.enabled=false", "podDisruptionBudget.enabled=false", "topologySpread.enabled=false"),
-    "with words sealed": SEALED,
+    "with a gateway": (*GATEWAY, "gateway.ingress.tlsSecret=tls", "gateway.ingress.className=nginx"),
+    "with an issuer": ISSUER,
+    "with little": (
+        *GATEWAY[:3],
+        "networkPolicy.enabled=false",
+        "podDisruptionBudget.enabled=false",
+        "topologySpread.enabled=false",
+    ),
+    "with words sealed": (*SEALED, *GATEWAY),
     "in a later generation": (*ALL, "kafka.generation=2", "kafka.partitions=8", "kafka.replication=1"),
 }
 each = pytest.mark.parametrize("variant", VARIANTS)
@@ -81,6 +108,16 @@ def of(variant: str, kind: str) -> list[dict[str, Any]]:
 
 def pods(variant: str) -> list[dict[str, Any]]:
     return [one["spec"]["template"]["spec"] for one in (*of(variant, "Deployment"), *of(variant, "Job"))]
+
+
+def has_gateway(variant: str) -> bool:
+    return "gateway.enabled=true" in VARIANTS[variant]
+
+
+def named(variant: str, kind: str, name: str) -> dict[str, Any]:
+    """Return the spec of the one resource of a kind that has a name."""
+    (found,) = (one for one in of(variant, kind) if one["metadata"]["name"] == name)
+    return dict(found["spec"])
 
 
 def environment(container: dict[str, Any]) -> dict[str, Any]:
@@ -162,7 +199,9 @@ def test_helm_has_no_complaint() -> None:
 
 def test_keys_are_shared_by_all_who_seal() -> None:
     """Each process mounts the claim and knows the tenants; without a claim nothing is rendered."""
-    for pod in pods("with words sealed"):
+    sealing = pods("with words sealed")
+    assert {pod["containers"][0]["name"] for pod in sealing} == {"worker", "gateway", "topics"}
+    for pod in sealing:
         (container,) = pod["containers"]
         told = environment(container)
         assert told["HELAMEM_SEALED_TENANTS"] == "acme,globex"
@@ -190,11 +229,12 @@ def test_kubernetes_takes_it(variant: str) -> None:
 
 
 @each
-def test_workers_run_what_compose_runs(variant: str) -> None:
+def test_pods_run_what_compose_runs(variant: str) -> None:
     """The same commands, which tests/deploy/test_entry_points.py runs for real."""
     services = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["services"]
     commands = [pod["containers"][0]["args"] for pod in pods(variant)]
-    names = ("co-activation", "consolidation", "encoding", "topics")
+    gateway = ["gateway"] if has_gateway(variant) else []
+    names = ("co-activation", "consolidation", "encoding", *gateway, "topics")
     assert commands == [services[name]["command"] for name in names]
 
 
@@ -216,6 +256,7 @@ def test_variables_are_settings(variant: str, monkeypatch: pytest.MonkeyPatch) -
             config = Config()
             config.kafka()
             config.qdrant()
+            config.asked_oidc()
         assert config.store == "qdrant"
 
 
@@ -261,15 +302,18 @@ def test_probes_ask_what_is_answered(variant: str) -> None:
     for one in of(variant, "Deployment"):
         pod = one["spec"]["template"]["spec"]
         (container,) = pod["containers"]
-        (port,) = container["ports"]
-        assert str(port["containerPort"]) == environment(container)["HELAMEM_METRICS_PORT"]
+        serves = {port["name"]: port["containerPort"] for port in container["ports"]}
+        assert str(serves["metrics"]) == environment(container)["HELAMEM_METRICS_PORT"]
+        asks = "http" if container["name"] == "gateway" else "metrics"
+        assert serves.get("http", PORT) == PORT
         probes = {name: container[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")}
-        assert all(probe["port"] == port["name"] and probe["path"] in PATHS for probe in probes.values())
+        assert all(probe["port"] == asks and probe["path"] in PATHS for probe in probes.values())
         assert probes["readiness"]["path"] == "/ready"
         assert probes["startup"]["path"] == probes["liveness"]["path"] == "/live"
-        assert pod["terminationGracePeriodSeconds"] > 30
-    for policy in of(variant, "NetworkPolicy"):
-        assert policy["spec"]["ingress"][0]["ports"] == [{"protocol": "TCP", "port": 9464}]
+        takes_s = 5 + GRACE_S if asks == "http" else 30
+        assert pod["terminationGracePeriodSeconds"] > takes_s
+    let_in = [policy["spec"]["ingress"][0]["ports"] for policy in of(variant, "NetworkPolicy")]
+    assert let_in in ([], [[{"protocol": "TCP", "port": port}] for port in (9464, PORT)[: 1 + has_gateway(variant)]])
 
 
 @each
@@ -369,8 +413,7 @@ def test_prometheus_gets_our_rules_and_the_job_that_they_look_for() -> None:
     (rules,) = of("with all operators", "PrometheusRule")
     file = yaml.safe_load((ROOT / "deploy" / "prometheus" / "rules.yaml").read_text())
     assert rules["spec"] == file
-    (monitor,) = of("with all operators", "PodMonitor")
-    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    (endpoint,) = named("with all operators", "PodMonitor", "mem-helamem")["podMetricsEndpoints"]
     job = endpoint["relabelings"][0]
     assert f'job="{job["replacement"]}"' in (ROOT / "deploy" / "prometheus" / "rules.yaml").read_text()
     assert endpoint["path"] in PATHS
@@ -408,6 +451,12 @@ def test_the_chart_has_alerts_and_dashboards_as_they_are() -> None:
         ("kafka.bootstrapServers=kafka", "bootstrapServers"),
         ("image.digest=latest", "digest"),
         ("processors.gateway.replicas=1", "gateway"),
+        ("gateway.enabled=true", r"gateway\.keys, .* or settings\.oidc_issuer"),
+        ("gateway.keys.value=hunter2", "value"),
+        ("gateway.kafka.username.name=user", "password"),
+        ("settings.gateway_keys=/somewhere", "gateway_keys"),
+        ("networkPolicy.askFrom={}", "askFrom"),
+        (",".join((*GATEWAY[:4], "gateway.ingress.host=")), r"needs gateway\.ingress\.host"),
         ("settings.embedder=openai:some-model", r"volume\.sizeLimit is 64Mi, too small .*; set it to 1Gi or more"),
     ],
 )
@@ -427,7 +476,7 @@ def test_a_volume_for_an_embedding_service(size: str) -> None:
 
 def ports(documents: list[dict[str, Any]]) -> list[int]:
     """Return where workers may go, but for names."""
-    (policy,) = (one for one in documents if one["kind"] == "NetworkPolicy")
+    policy, *_ = (one for one in documents if one["kind"] == "NetworkPolicy")
     names, *others = policy["spec"]["egress"]
     assert {one["port"] for one in names["ports"]} == {53}
     return [one["port"] for rule in others for one in rule["ports"]]
@@ -473,3 +522,110 @@ def test_another_image_is_another_job() -> None:
 
     assert name() == name("processors.encoding.replicas=1")
     assert len({name(), name("image.tag=0.2.0"), name("settings.batch_records=10")}) == 3
+
+
+@pytest.mark.parametrize("variant", [variant for variant in VARIANTS if has_gateway(variant)])
+def test_who_asks_comes_to_the_gateway(variant: str) -> None:
+    """By service and ingress to the port at which it answers; what picks pods picks those of the gateway alone."""
+    name = "mem-helamem-gateway"
+    deployment = named(variant, "Deployment", name)
+    labels = deployment["template"]["metadata"]["labels"]
+    assert deployment["selector"]["matchLabels"].items() <= labels.items()
+    service = named(variant, "Service", name)
+    picks = [service["selector"]]
+    (port,) = service["ports"]
+    assert port["targetPort"] in {one["name"] for one in deployment["template"]["spec"]["containers"][0]["ports"]}
+    for ingress in of(variant, "Ingress"):
+        (path,) = ingress["spec"]["rules"][0]["http"]["paths"]
+        assert path["backend"] == {"service": {"name": name, "port": {"name": port["name"]}}}
+        secrets = [tls["secretName"] for tls in ingress["spec"].get("tls", ())]
+        assert secrets == (["tls"] if "gateway.ingress.tlsSecret=tls" in VARIANTS[variant] else [])
+    for kind, field in (
+        ("PodDisruptionBudget", "selector"),
+        ("PodMonitor", "selector"),
+        ("NetworkPolicy", "podSelector"),
+    ):
+        ours = (one["spec"][field]["matchLabels"] for one in of(variant, kind) if one["metadata"]["name"] == name)
+        picks.extend(ours)
+    picks += [
+        one["labelSelector"]["matchLabels"]
+        for one in deployment["template"]["spec"].get("topologySpreadConstraints", ())
+    ]
+    workers = [one["spec"]["template"]["metadata"]["labels"] for one in of(variant, "Deployment")]
+    for pick in picks:
+        assert [one for one in workers if pick.items() <= one.items()] == [labels]
+    scaled = of(variant, "HorizontalPodAutoscaler")
+    told = environment(deployment["template"]["spec"]["containers"][0])
+    assert told.get("HELAMEM_GATEWAYS") == (None if scaled else str(deployment["replicas"]))
+    assert ("replicas" in deployment) == (not scaled)
+    for one in scaled:
+        assert one["spec"]["scaleTargetRef"]["name"] == name
+        assert "cpu" in deployment["template"]["spec"]["containers"][0]["resources"]["requests"]
+
+
+def test_keys_come_by_reference_and_cannot_be_written() -> None:
+    """The file that the variable names is that of the secret, in its own directory, so that a new key gets there."""
+    pod = named("with a gateway", "Deployment", "mem-helamem-gateway")["template"]["spec"]
+    (container,) = pod["containers"]
+    (mount,) = (one for one in container["volumeMounts"] if one["name"] == "gateway")
+    assert mount["readOnly"]
+    assert "subPath" not in mount
+    (volume,) = (one["secret"] for one in pod["volumes"] if one["name"] == "gateway")
+    assert volume["secretName"] == "gateway-keys"
+    (item,) = volume["items"]
+    assert item["key"] == "all.json"
+    assert environment(container)["HELAMEM_GATEWAY_KEYS"] == f"{mount['mountPath']}/{item['path']}"
+    for other in pods("with a gateway"):
+        if other["containers"][0]["name"] != "gateway":
+            assert "HELAMEM_GATEWAY_KEYS" not in environment(other["containers"][0])
+            assert "gateway" not in {one["name"] for one in other["volumes"]}
+    with_issuer = named("with an issuer", "Deployment", "mem-helamem-gateway")["template"]["spec"]["containers"][0]
+    assert "HELAMEM_GATEWAY_KEYS" not in environment(with_issuer)
+
+
+def test_the_gateway_is_a_user_of_its_own_at_kafka() -> None:
+    """With Strimzi its own certificate or password; without, what the values name, or what the workers have."""
+
+    def user(variant: str) -> dict[str, Any]:
+        return environment(named(variant, "Deployment", "mem-helamem-gateway")["template"]["spec"]["containers"][0])
+
+    pod = named("with all operators", "Deployment", "mem-helamem-gateway")["template"]["spec"]
+    (sources,) = (one["projected"]["sources"] for one in pod["volumes"] if one["name"] == "kafka")
+    assert {one["secret"]["name"] for one in sources} == {"kafka-cluster-ca-cert", "mem-helamem-gateway"}
+    assert user("with all operators, passwords")["HELAMEM_KAFKA_USERNAME"] == "mem-helamem-gateway"
+    assert named("with all operators", "KafkaUser", "mem-helamem-gateway")
+    own = ("gateway.kafka.username.name=own", "gateway.kafka.username.key=u", "gateway.kafka.password.name=own")
+    for more, secrets in (
+        ((), ["kafka-user"] * 4),
+        ((*own, "gateway.kafka.password.key=p"), [*["kafka-user"] * 3, "own"]),
+    ):
+        documents = rendered(*SASL, *GATEWAY, *more)
+        told = [
+            environment(one["spec"]["template"]["spec"]["containers"][0])
+            for one in documents
+            if one["kind"] == "Deployment"
+        ]
+        for variable in ("HELAMEM_KAFKA_USERNAME", "HELAMEM_KAFKA_PASSWORD"):
+            assert sorted(one[variable]["secretKeyRef"]["name"] for one in told) == secrets
+
+
+@pytest.mark.parametrize(
+    ("more", "allowed"),
+    [
+        ((), [443]),
+        (("settings.oidc_jwks_url=https://keys.acme.example:8443/jwks",), [443, 8443]),
+    ],
+)
+def test_the_gateway_may_go_to_the_issuer(more: tuple[str, ...], allowed: list[int]) -> None:
+    """And no worker may; without an issuer it goes nowhere else than they."""
+    _, policy = (one["spec"] for one in rendered(*ISSUER, *more) if one["kind"] == "NetworkPolicy")
+    assert policy["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "gateway"
+    assert [one["port"] for rule in policy["egress"] for one in rule["ports"]] == allowed
+    assert "Egress" not in named("with a gateway", "NetworkPolicy", "mem-helamem-gateway")["policyTypes"]
+
+
+def test_prometheus_knows_gateways_by_the_job_of_compose() -> None:
+    """A dashboard chooses jobs by their name, and it is one name wherever the gateway runs."""
+    (endpoint,) = named("with all operators", "PodMonitor", "mem-helamem-gateway")["podMetricsEndpoints"]
+    configured = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
+    assert endpoint["relabelings"][0]["replacement"] in {job["job_name"] for job in configured}

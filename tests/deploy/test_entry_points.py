@@ -6,47 +6,74 @@ the service `kafka`, the store process for `qdrant`, and a free port for 9464, s
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
+import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
 from fixtures.contained import ROOT, USER, Contained, image, privileged
+from fixtures.programs import HELM, checked
 from streams.cli.fleet import Fleet, fleet, kafka, own_kafka
 from streams.cli.shell import Ran
 
 __all__ = ["fleet", "image", "kafka", "own_kafka"]
 
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["services"]
+PAGE = (ROOT / "docs" / "deploy.md").read_text()
 WORKERS = ("encoding", "co-activation", "consolidation")
+KEYS = "/var/lib/helamem-gateway"
+"""Where compose mounts the volume of the API keys."""
 WAIT_S = 60.0
+OVER_HTTP = 2
+"""Messages that are appended by gateways."""
 Start = Callable[..., Contained]
 
 
 @pytest.fixture
-def start(image: Path, fleet: Fleet, tmp_path: Path) -> Iterator[Start]:
+def keys() -> Iterator[Path]:
+    """A volume for API keys: not in pytest's own directories, which the image's user may not enter."""
+    with tempfile.TemporaryDirectory(prefix="helamem-keys-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def start(image: Path, fleet: Fleet, keys: Path, tmp_path: Path) -> Iterator[Start]:
     """Start a service of the compose file, or another command of its image."""
     running: list[Contained] = []
     home = tmp_path / "shared"
     home.mkdir()
 
-    def start(name: str, command: list[str] | None = None, **options: Any) -> Contained:
-        environment = SERVICES.get(name, SERVICES["encoding"])["environment"] | {
+    def start(
+        name: str, command: list[str] | None = None, environment: Mapping[str, str] | None = None, **options: Any
+    ) -> Contained:
+        service = SERVICES.get(name, SERVICES["encoding"])
+        environment = (service["environment"] if environment is None else dict(environment)) | {
             "HELAMEM_KAFKA_SERVERS": fleet.broker.servers,
             "HELAMEM_STORE": "process",
             "HELAMEM_STORE_HOME": str(home / "home"),
-            "HELAMEM_HOME": str(home / "home"),
             "HELAMEM_METRICS_PORT": "0",
         }
+        if name == "store":
+            environment["HELAMEM_HOME"] = str(home / "home")
+        mounted = f"gateway:{KEYS}" in service.get("volumes", ())
         contained = Contained(
-            image, tmp_path / name, command or SERVICES[name]["command"], environment, writable=[home], **options
+            image,
+            tmp_path / name,
+            [word.replace(KEYS, str(keys)) for word in command or service["command"]],
+            {name: value.replace(KEYS, str(keys)) for name, value in environment.items()},
+            writable=[home, keys] if mounted else [home],
+            **options,
         )
         running.append(contained)
         return contained
@@ -92,7 +119,7 @@ def test_a_process_can_write_to_its_volume_alone(start: Start, image: Path, tmp_
 
 
 @pytest.mark.slow
-def test_the_services_run_as_the_manifest_says(start: Start, fleet: Fleet, image: Path, tmp_path: Path) -> None:
+def test_the_services_run_as_the_manifest_says(start: Start, fleet: Fleet, keys: Path) -> None:
     """Topics are made, workers get ready, the demo is played, remembered and linked; each ends well when told to."""
     topics = start("topics").wait()
     assert topics.code == 0, topics.err
@@ -110,6 +137,7 @@ def test_the_services_run_as_the_manifest_says(start: Start, fleet: Fleet, image
     asked = [part.replace(":9464", addresses["encoding"]) for part in check]
     assert start("check", asked, entry=None).wait().code == 0
 
+    asked_over_http(start, keys)
     player = start("demo", ["play", "--rate", "60"])
     port = player.says(r"metrics at http://0\.0\.0\.0(:\d+)/")
 
@@ -127,7 +155,70 @@ def test_the_services_run_as_the_manifest_says(start: Start, fleet: Fleet, image
     assert played["reinforced"] > 0
     fleet.catch_up()
     done = {name: ended_well(worker.stop()) for name, worker in workers.items()}
-    assert done["encoding"]["encoded"] == played["messages"]
+    assert done["encoding"]["encoded"] == played["messages"] + OVER_HTTP
     assert done["encoding"]["dead-lettered"] == 0
     assert done["co-activation"]["records"] >= played["recalls"] + played["reinforced"]
     assert store.stop().code == 0
+
+
+def asked_over_http(start: Start, keys: Path) -> None:
+    """Ask the gateway of the compose file with the key that is made at the start, and that of the chart with another.
+
+    The chart's cannot write its keys, as a secret is mounted. The other key is made by the command of docs/deploy.md,
+    while the first gateway runs.
+    """
+    first = start("first-key").wait()
+    assert first.code == 0, first.err
+    compose = start("gateway", [*SERVICES["gateway"]["command"], "--port", "0"])
+    pattern = r"the console is at http://0\.0\.0\.0(:\d+)/"
+    address = f"127.0.0.1{compose.says(pattern)}"
+    _, *check = SERVICES["gateway"]["healthcheck"]["test"]
+    eventually(lambda: answer(address, "/ready")[0] == 200)
+    asked = [part.replace("127.0.0.1:8420", address) for part in check]
+    assert start("check", asked, entry=None).wait().code == 0
+    assert answer(address, "/v1/spaces")[0] == 401
+    remembers(address, first.json["key"], "demo/first")
+    assert json.loads(first.out)["tenant"] == "demo"
+    again = start("first-key").wait()
+    assert (again.code, again.json["key"]) == (0, None)
+
+    (line,) = re.findall(r"^docker compose .* exec gateway helamem (keys add .*)$", PAGE, re.MULTILINE)
+    made = start("gateway", shlex.split(line)).wait()
+    assert made.code == 0, made.err
+    port = compose.says(r"metrics at http://0\.0\.0\.0(:\d+)/")
+    assert "helamem_http_requests_total" in answer(f"127.0.0.1{port}", "/metrics")[1]
+
+    chart = start("chart", *of_chart(keys))
+    address = f"127.0.0.1{chart.says(pattern)}"
+    eventually(lambda: answer(address, "/ready")[0] == 200)
+    remembers(address, made.json["key"], f"{made.json['tenant']}/chart")
+    for gateway in (compose, chart):
+        if privileged():
+            assert gateway.user() == USER
+        assert gateway.stop().code == 0
+
+
+def of_chart(keys: Path) -> tuple[list[str], dict[str, str]]:
+    """Return what the chart has the gateway run, and its environment, with its keys where they are here."""
+    values = "gateway.enabled=true,gateway.keys.name=keys,gateway.keys.key=keys.json"
+    text = checked(HELM, "template", "mem", ROOT / "deploy" / "helm" / "helamem", "--set", values)
+    (pod,) = (
+        one["spec"]["template"]["spec"]
+        for one in yaml.safe_load_all(text)
+        if one and one["kind"] == "Deployment" and one["metadata"]["name"] == "mem-helamem-gateway"
+    )
+    (container,) = pod["containers"]
+    (place,) = (one["mountPath"] for one in container["volumeMounts"] if one["name"] == "gateway")
+    environment = {one["name"]: one["value"].replace(place, str(keys)) for one in container["env"]}
+    assert str(keys / "keys.json") in environment.values()
+    return [*container["args"], "--port", "0"], environment
+
+
+def remembers(address: str, key: str, space: str) -> None:
+    """Append a message and recall it."""
+    said = {"conversation": "monday", "speaker": "Mira", "text": "We have moved from Lisbon to Bergen."}
+    with httpx.Client(base_url=f"http://{address}", headers={"Authorization": f"Bearer {key}"}, timeout=60) as client:
+        appended = client.post(f"/v1/spaces/{space}/messages?wait=searchable", json=said)
+        assert (appended.status_code, appended.json()["searchable"]) == (201, True), appended.text
+        recalled = client.post(f"/v1/spaces/{space}/recall", json={"query": "Where does Mira live?"})
+        assert [one["text"] for one in recalled.json()["results"]] == [said["text"]]

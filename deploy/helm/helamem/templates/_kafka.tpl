@@ -1,13 +1,16 @@
-{{- /* How to reach Kafka: what the values say, or what follows from the user that Strimzi makes for the workers. */ -}}
+{{- /* How to reach Kafka: what the values say, or what follows from the user that Strimzi makes for the workers or, where
+.part says so, for the gateway. */ -}}
 {{- define "helamem.kafka" -}}
-{{- $user := printf "%s-worker" (include "helamem.fullname" .) -}}
+{{- $gateway := eq (.part | default "") "gateway" -}}
+{{- $user := printf "%s-%s" (include "helamem.fullname" .) (ternary "gateway" "worker" $gateway) -}}
 {{- $kafka := .Values.kafka -}}
+{{- $own := ternary .Values.gateway.kafka dict $gateway -}}
 {{- $ca := $kafka.caCertificate -}}
 {{- if and .Values.strimzi.enabled (not $ca) -}}
 {{- $ca = dict "name" (printf "%s-cluster-ca-cert" .Values.strimzi.cluster) "key" "ca.crt" -}}
 {{- end -}}
 {{- if not .Values.strimzi.enabled -}}
-{{- dict "security" $kafka.security "mechanism" $kafka.saslMechanism "ca" $ca "certificate" $kafka.clientCertificate "key" $kafka.clientKey "usernameFrom" $kafka.username "passwordFrom" $kafka.password | toYaml -}}
+{{- dict "security" $kafka.security "mechanism" $kafka.saslMechanism "ca" $ca "certificate" (default $kafka.clientCertificate $own.clientCertificate) "key" (default $kafka.clientKey $own.clientKey) "usernameFrom" (default $kafka.username $own.username) "passwordFrom" (default $kafka.password $own.password) | toYaml -}}
 {{- else if eq .Values.strimzi.authentication "tls" -}}
 {{- dict "security" "SSL" "mechanism" "" "ca" $ca "certificate" (dict "name" $user "key" "user.crt") "key" (dict "name" $user "key" "user.key") | toYaml -}}
 {{- else -}}

@@ -1,4 +1,4 @@
-{{- /* The environment of every process. */ -}}
+{{- /* The environment of every process; .part says which one it is. */ -}}
 {{- define "helamem.env" -}}
 {{- $kafka := include "helamem.kafka" . | fromYaml -}}
 - {name: HELAMEM_KAFKA_SERVERS, value: {{ .Values.kafka.bootstrapServers | quote }}}
@@ -40,6 +40,12 @@
   valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .key }}}}
 {{- end }}
 {{- end }}
+{{- if include "helamem.hasKeys" . }}
+- {name: HELAMEM_GATEWAY_KEYS, value: /etc/helamem/gateway/keys.json}
+{{- end }}
+{{- if and (eq (.part | default "") "gateway") (not .Values.gateway.autoscaling.enabled) (not (hasKey .Values.settings "gateways")) }}
+- {name: HELAMEM_GATEWAYS, value: {{ max 1 (int .Values.gateway.replicas) | quote }}}
+{{- end }}
 - {name: HELAMEM_METRICS_HOST, value: 0.0.0.0}
 - {name: HELAMEM_METRICS_PORT, value: "9464"}
 {{- range $name, $value := .Values.settings }}
@@ -68,6 +74,43 @@ volumeMounts:
   {{- if or $kafka.ca $kafka.certificate }}
   - {name: kafka, mountPath: /etc/helamem/kafka, readOnly: true}
   {{- end }}
+  {{- if include "helamem.hasKeys" . }}
+  # The whole directory: a key that is added or revoked later would not come to a file that is mounted alone.
+  - {name: gateway, mountPath: /etc/helamem/gateway, readOnly: true}
+  {{- end }}
+{{- end }}
+
+{{- /* Whether it is the gateway, with keys and not with tokens alone. */ -}}
+{{- define "helamem.hasKeys" -}}
+{{- if and (eq (.part | default "") "gateway") .Values.gateway.keys }}yes{{ end -}}
+{{- end }}
+
+{{- define "helamem.podMetadata" -}}
+labels:
+  {{- include "helamem.labels" . | nindent 2 }}
+  app.kubernetes.io/component: {{ .part }}
+  {{- with .Values.podLabels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with .Values.podAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "helamem.spread" -}}
+{{- if .Values.topologySpread.enabled -}}
+topologySpreadConstraints:
+  {{- range list .Values.topologySpread.key "kubernetes.io/hostname" }}
+  - topologyKey: {{ . }}
+    maxSkew: 1
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels:
+        {{- include "helamem.selector" $ | nindent 8 }}
+        app.kubernetes.io/component: {{ $.part }}
+  {{- end }}
+{{- end }}
 {{- end }}
 
 {{- /* Of the volume of a worker, which holds all that an embedding service answered. */ -}}
@@ -127,5 +170,9 @@ volumes:
         {{- with $kafka.key }}
         - secret: {name: {{ .name }}, items: [{key: {{ .key }}, path: user.key}]}
         {{- end }}
+  {{- end }}
+  {{- if include "helamem.hasKeys" . }}
+  - name: gateway
+    secret: {secretName: {{ .Values.gateway.keys.name }}, defaultMode: 0440, items: [{key: {{ .Values.gateway.keys.key }}, path: keys.json}]}
   {{- end }}
 {{- end }}
