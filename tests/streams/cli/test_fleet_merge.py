@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from msgspec.structs import replace
 
 from fakes.events import message
@@ -32,6 +33,16 @@ SPACES = ("acme/mira", "acme/tom", "acme/team")
 EACH = 500
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 _WAIT_S = 60.0
+
+
+class NoText(str):
+    """The name of a header whose bytes are no UTF-8, which Kafka takes and aiokafka cannot read."""
+
+    __slots__ = ()
+
+    def encode(self, *_: object) -> bytes:
+        """Return the bytes."""
+        return b"\xff\xfe"
 
 
 def produce(
@@ -156,6 +167,32 @@ def test_a_tenant_reaches_its_own_spaces_alone(fleet: Fleet) -> None:
     assert stopped.json["counts"] == {"merged": 3, "refused other-tenant": 1}
     produce(fleet, "acme", [said("acme/mira", 3)])
     asyncio.run(deleted(fleet, inlet_of("acme")))
+
+
+def test_what_cannot_be_read_stops_its_own_inlet_alone(fleet: Fleet) -> None:
+    """The other tenant's is merged; once the record is deleted, as the page says, the first one's goes on behind it."""
+    assert run("topics", "apply", "--inlet", "acme", "--inlet", "globex").code == 0
+    acme = TopicPartition(inlet_of("acme").name, 0)
+
+    async def send() -> None:
+        async with AIOKafkaProducer(bootstrap_servers=fleet.broker.servers) as producer:
+            batch = producer.create_batch()
+            batch._builder = _DefaultRecordBatchBuilderPy(2, 0, 0, -1, -1, -1, 100_000)
+            value = encode(said("acme/mira", 0))
+            assert batch.append(timestamp=1, key=b"acme/mira", value=value, headers=[(NoText("n"), b"")]) is not None
+            batch.close()
+            await (await producer.send_batch(batch, acme.topic, partition=acme.partition))
+
+    asyncio.run(send())
+    produce(fleet, "acme", [said("acme/mira", 1)])
+    produce(fleet, "globex", [said("globex/tom", 1)])
+    process = fleet.merger()
+    process.says("an inlet cannot be read and waits: UnicodeDecodeError")
+    until(lambda: asyncio.run(left(fleet)) == 2)
+    asyncio.run(delete_before(settings_of(fleet), {acme: 1}))
+    until(lambda: asyncio.run(left(fleet)) == 0)
+    stopped = process.stop()
+    assert (stopped.code, stopped.json["counts"]) == (0, {"merged": 2})
 
 
 async def deleted(fleet: Fleet, spec: TopicSpec) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fakes.events import message
-from helamem.schemas.errors import RetryLater
+from helamem.schemas.errors import ConfigurationError, RetryLater
 from helamem.schemas.events import SEALED_TEXT, ConversationMessage
 from helamem.schemas.ids import derived_id
 from helamem.schemas.records import NewRecord, Record, TopicPartition
@@ -275,6 +275,32 @@ async def test_an_inlet_that_cannot_be_read_stops_itself_alone(
         broken = False
         await until(lambda: total(world) == 2)
     assert "what they wrote" not in caplog.text
+
+
+async def test_what_was_deleted_is_passed_over_and_told(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By another merger, or by an operator, since it could not be read: it goes on at what is there."""
+    await world.say(ACME, *(said(n) for n in range(5)))
+    reading, begin = world.log.read, 0
+
+    async def read(at: TopicPartition, start: int, *, end: int | None = None, limit: int = 1000) -> list[Record]:
+        nonlocal begin
+        if start < 3:
+            begin = 3
+            raise ConfigurationError("there is no offset 0")
+        return await reading(at, start, end=end, limit=limit)
+
+    async def begins(partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, begin)
+
+    monkeypatch.setattr(world.log, "read", read)
+    monkeypatch.setattr(world.log, "begin_offsets", begins)
+    async with driven(world, world.merger()):
+        await until(lambda: total(world) == 2)
+    monkeypatch.undo()
+    assert ids(await world.merged()) == ["m3", "m4"]
+    assert "records of an inlet are gone" in caplog.text
 
 
 async def test_while_the_log_takes_nothing_it_waits_and_counts_nothing(

@@ -209,7 +209,9 @@ class Merger:
             )
         else:
             _log.warning(
-                "an inlet cannot be read and waits: %s", why, extra={"topic": at.topic, "partition": at.partition}
+                "an inlet cannot be read and waits: %s",
+                why,
+                extra={"topic": at.topic, "partition": at.partition, "offset": offset},
             )
         return begin > offset
 
