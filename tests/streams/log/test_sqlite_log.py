@@ -7,7 +7,7 @@ import itertools
 import sqlite3
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from helamem.schemas.records import NewRecord, TopicPartition
 from helamem.schemas.topics import TOPICS, TopicSpec
 from helamem.streams.home import wall_clock_ms
 from helamem.streams.log.sqlite import SqliteLog
-from helamem.streams.log.sqlite_file import MAX_READ_BYTES
+from helamem.streams.log.sqlite_file import MAX_READ_BYTES, Row
 from helamem.streams.log.writer_lock import InUseError
 
 ONE = TopicSpec(base_name="test.one", key="anything", events=(), partitions=1)
@@ -171,21 +171,65 @@ async def test_large_records_come_in_smaller_batches(log: SqliteLog) -> None:
     assert len(await read_all(log, AT)) == 20
 
 
-async def test_small_appends_share_a_commit(log: SqliteLog) -> None:
-    """Appends that come while the disk is busy are committed together, and each learns its own offsets."""
-    commits = 0
-
-    def count(statement: str) -> None:
-        nonlocal commits
-        commits += statement == "COMMIT"
-
+@pytest.fixture
+def commits(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many records each commit had."""
+    sizes: list[int] = []
     file = log._writer_file
     assert file is not None
-    loop = asyncio.get_running_loop()
-    await loop.run_in_executor(log._writer_thread, file.connection.set_trace_callback, count)
+    append = file.append
+
+    def counted(rows: Sequence[Row], clock: Callable[[], int]) -> list[int]:
+        sizes.append(len(rows))
+        return append(rows, clock)
+
+    monkeypatch.setattr(file, "append", counted)
+    return sizes
+
+
+async def test_small_appends_share_a_commit(log: SqliteLog, commits: list[int]) -> None:
+    """Appends that come together are committed together, and each learns its own offsets."""
     places = await asyncio.gather(*(log.append(new(b"%d" % n)) for n in range(100)))
     assert [place for (place,) in places] == [(AT, n) for n in range(100)]
-    assert commits < 10
+    assert commits == [100]
+
+
+async def test_appends_that_come_turn_by_turn_share_a_commit(log: SqliteLog, commits: list[int]) -> None:
+    """As requests do, which are ready one after another; a stream of them that never ends keeps nobody waiting."""
+
+    async def after(turns: int) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await log.append(new(b"%d" % turns))
+
+    await asyncio.gather(*(after(turns) for turns in range(8)))
+    assert commits == [8]
+    commits.clear()
+    await asyncio.gather(*(after(turns) for turns in range(100)))
+    assert 8 < commits[0] < 100
+    assert len(await read_all(log, AT)) == 108
+
+
+@pytest.mark.parametrize("count", [1, 2, 64, 65, 200])
+async def test_an_append_is_all_or_nothing(log: SqliteLog, count: int) -> None:
+    """However many records it has: one that the file refuses keeps the others from it, and the next append goes on."""
+    await log.append(new(b"before"))
+    file = log._writer_file
+    assert file is not None
+
+    def refuse(statement: str) -> None:
+        file.connection.execute(statement)
+
+    loop = asyncio.get_running_loop()
+    trigger = (
+        "CREATE TEMP TRIGGER full BEFORE INSERT ON main.records WHEN new.value = x'ff' "
+        "BEGIN SELECT RAISE(ABORT, 'refused'); END"
+    )
+    await loop.run_in_executor(log._writer_thread, refuse, trigger)
+    with pytest.raises(sqlite3.IntegrityError):
+        await log.append(new(*[b"lost"] * (count - 1), b"\xff"))
+    assert await log.append(new(*[b"kept"] * count)) == [(AT, 1 + n) for n in range(count)]
+    assert [record.value for record in await read_all(log, AT)] == [b"before", *[b"kept"] * count]
 
 
 async def test_a_cancelled_append_disturbs_nobody(log: SqliteLog) -> None:

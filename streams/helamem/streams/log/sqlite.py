@@ -22,6 +22,10 @@ POLL_S = 0.05
 """How often a waiting reader looks for what another process has appended."""
 MAX_COMMIT_BYTES = 8 * 2**20
 """Appends that wait for the disk share one commit, up to about so many bytes."""
+_QUIET_TURNS = 2
+"""Turns of the event loop without an append before a commit: what one turn receives is appended in the next."""
+_MOST_TURNS = 16
+"""Of the event loop, for which a commit waits however many come."""
 
 _T = TypeVar("_T")
 _Rows = list[Row]
@@ -30,7 +34,7 @@ _Rows = list[Row]
 class SqliteLog:
     """A `Log` over one SQLite file. Nothing is ever deleted from it, so every partition begins at offset 0.
 
-    Appends that come while the disk is busy share the next commit, so many small ones cost few syncs.
+    Appends that come together, or while the disk is busy, share a commit, so many small ones cost few syncs.
     It belongs to the event loop that opened it.
     """
 
@@ -227,6 +231,7 @@ class SqliteLog:
         loop = asyncio.get_running_loop()
         try:
             while self._waiting:
+                await self._let_others_come()
                 together, rows = self._gather()
                 try:
                     offsets = await loop.run_in_executor(self._writer_thread, self._write, file, rows)
@@ -246,6 +251,19 @@ class SqliteLog:
                 self._appended = asyncio.Event()
         finally:
             self._appending = None
+
+    async def _let_others_come(self) -> None:
+        """Wait until nobody appends with the next turns of the event loop: whoever is ready to shares the commit.
+
+        Requests come one by one, where callers in this process come together. A commit for the first of them would take
+        the processor and the interpreter from the rest, and would not be through sooner than with all of them.
+        """
+        quiet, waiting = 0, len(self._waiting)
+        for _ in range(_MOST_TURNS):
+            await asyncio.sleep(0)
+            quiet, waiting = (quiet + 1 if len(self._waiting) == waiting else 0), len(self._waiting)
+            if quiet == _QUIET_TURNS:
+                return
 
     def _write(self, file: SqliteFile, rows: _Rows) -> list[int]:
         self._check_room()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,16 +21,28 @@ from helamem.streams.log.sqlite_schema import MAX_OFFSET, OFFSET_BITS, check, he
 
 Row = tuple[TopicPartition, bytes, bytes, Headers]
 """What is appended: partition, key, value, headers."""
+_Stored = tuple[int, int, bytes, bytes, bytes | None]
+"""As it stands in the file: row id, append time, key, value, headers."""
 _HEADERS = msgspec.msgpack.Decoder(Headers)
 _READ = "SELECT id, append_time_ms, key, value, headers FROM records WHERE id >= ?1 AND id < ?2{} ORDER BY id LIMIT ?3"
+_INSERT = "INSERT INTO records VALUES {}"
 MAX_READ_BYTES = 16 * 2**20
 """One read stops after so many bytes of values, so that a thousand large records do not fill the memory."""
+_IN_ONE_STATEMENT = 64
+"""So many records are a statement of their own, and its own transaction: SQLite lets go of the interpreter for each
+statement, and where the event loop is busy, getting it back takes longer than the statement."""
 
 
 def _read(keys: int) -> str:
     """Return the statement that reads records, with so many keys."""
     only = f" AND (id = ?4 OR key IN ({', '.join(f'?{number + 5}' for number in range(keys))}))" if keys else ""
     return _READ.format(only)
+
+
+@cache
+def _insert_of(rows: int) -> str:
+    """Return the statement that inserts so many records."""
+    return _INSERT.format(", ".join(["(?, ?, ?, ?, ?)"] * rows))
 
 
 def packed(headers: Headers) -> bytes | None:
@@ -84,7 +98,7 @@ class SqliteFile:
         """Append records in order, all or none, and return the offsets once they are on the disk."""
         now_ms = clock()
         tails: dict[TopicPartition, tuple[int, int, int]] = {}  # row id of offset 0, next row id, append time
-        ids: list[tuple[int, int, bytes, bytes, bytes | None]] = []
+        ids: list[_Stored] = []
         offsets: list[int] = []
         with self._plain_errors("take these records"):
             for partition, key, value, headers in rows:
@@ -95,8 +109,7 @@ class SqliteFile:
                 ids.append((next_id, append_time_ms, key, value, packed(headers)))
                 offsets.append(next_id - first)
                 tails[partition] = first, next_id + 1, append_time_ms
-            with self._transaction():
-                self.connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?)", ids)
+            self._insert(ids)
         for first, next_id, append_time_ms in tails.values():
             self._tails[first] = next_id, append_time_ms
         return offsets
@@ -110,8 +123,7 @@ class SqliteFile:
                 last_ms = max(last_ms, record.append_time_ms)
                 inserted.append((next_id, last_ms, record.key, record.value, packed(record.headers)))
                 next_id += 1
-            with self._transaction():
-                self.connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?)", inserted)
+            self._insert(inserted)
         self._tails[first] = next_id, last_ms
 
     def read(
@@ -229,6 +241,18 @@ class SqliteFile:
     def _one(self, query: str, *arguments: int | bytes | None) -> tuple[Any, ...]:
         row: tuple[Any, ...] = self.connection.execute(query, arguments).fetchone()
         return row
+
+    def _insert(self, rows: Sequence[_Stored]) -> None:
+        """Put records on the disk, all or none."""
+        if not 0 < len(rows) <= _IN_ONE_STATEMENT:
+            with self._transaction():
+                self.connection.executemany(_insert_of(1), rows)
+            return
+        try:
+            self.connection.execute(_insert_of(len(rows)), [*chain.from_iterable(rows)])
+        except BaseException:
+            self._tails.clear()  # see `_transaction`
+            raise
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
