@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from asyncio import selector_events
 from collections.abc import AsyncIterator
 
 import httpx
@@ -164,6 +165,31 @@ async def test_no_line_of_the_log_has_what_was_asked(gateway: Gateway, caplog: p
     told = {name: value for name, value in vars(line).items() if name in ("method", "route", "status", "key")}
     assert told == {"method": "GET", "route": "/v1/spaces/{tenant}/{name}/facts", "status": 200, "key": None}
     assert "hidden" not in str(vars(line))
+
+
+async def test_an_answer_is_sent_in_one_piece(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its head with its body; one without a body is sent, too, also where the connection ends with it."""
+    sent: list[bytes] = []
+    write = selector_events._SelectorSocketTransport.write  # type: ignore[attr-defined]  # what uvicorn writes to
+
+    def noted(transport: asyncio.Transport, data: bytes) -> None:
+        if transport.get_extra_info("sockname") == address:
+            sent.append(data)
+        write(transport, data)
+
+    with listening("127.0.0.1", 0) as listener:
+        address = listener.getsockname()
+        server = server_of(gateway.app)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        monkeypatch.setattr(selector_events._SelectorSocketTransport, "write", noted)  # type: ignore[attr-defined]
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{address[1]}") as client:
+            for _ in range(2):
+                assert (await client.post(f"{SPACE}/messages", json=said())).status_code == 201
+            assert [one[:12] for one in sent] == [b"HTTP/1.1 201"] * 2
+            assert (await client.head("/v1/spaces")).status_code == 405
+            assert (await client.head("/v1/spaces", headers={"Connection": "close"})).status_code == 405
+        server.should_exit = True
+        await serving
 
 
 async def test_an_upload_that_does_not_end_is_told_that_the_gateway_stops(

@@ -1,14 +1,57 @@
 """HTTP as uvicorn reads it by httptools, with a bound on what stands before a body: neither of the two has any.
 
 What is not handed on yet is kept in memory, and whoever sends it was not asked for a key: a header without an end would
-take all there is.
+take all there is. Answers are sent in one piece, where uvicorn sends their head alone.
 """
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from helamem.streams.gateway.problems import MOST_HEAD_BYTES, too_many_headers
+
+
+class _Together(asyncio.Transport):
+    """Sends what is written in one turn of the event loop together: an answer's head goes with its body.
+
+    Each packet costs the server, and who waits for it, about as much as all the reading of a request.
+
+    Args:
+        transport: By which it is sent.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        super().__init__()
+        self._transport = transport
+        self._held: Any = None
+        self._loop = asyncio.get_running_loop()
+
+    def write(self, data: Any) -> None:
+        """Send bytes with those that are held, or hold them until others follow or the turn ends."""
+        if self._held is None:
+            self._held = data
+            self._loop.call_soon(self.flush)
+        else:
+            held, self._held = self._held, None
+            self._transport.write(b"".join((held, data)))
+
+    def flush(self) -> None:
+        """Send what is held."""
+        if self._held is not None:
+            held, self._held = self._held, None
+            self._transport.write(held)
+
+    def is_closing(self) -> bool:
+        """Return whether nothing can be sent any more."""
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        """Close the connection once all is sent."""
+        self.flush()
+        self._transport.close()
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -17,6 +60,11 @@ class BoundedProtocol(HttpToolsProtocol):
     _kept_bytes = 0
     """Received since something was last handed on."""
     _in_head = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Begin a connection."""
+        super().connection_made(transport)
+        self._answers = _Together(transport)
 
     def data_received(self, data: bytes) -> None:
         """Read on; a body is handed on as it comes."""
@@ -33,6 +81,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Hand a request on."""
         super().on_headers_complete()
+        self.cycle.transport = self._answers
         self._in_head = False
         self._kept_bytes = 0
 
@@ -45,6 +94,11 @@ class BoundedProtocol(HttpToolsProtocol):
         """End a request."""
         super().on_message_complete()
         self._kept_bytes = 0
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request; an answer without a body has nothing to wait for."""
+        self._answers.flush()
+        super().on_response_complete()
 
     def _refuse(self) -> None:
         answered = self.cycle is None or self.cycle.response_complete

@@ -12,7 +12,6 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 
-from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -45,7 +44,8 @@ STREAMS = frozenset({"/v1/messages/stream"})
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
 _NO_STORE = (b"cache-control", b"no-store")
 _OPEN = frozenset(path for (_, path), rights in NEEDED.items() if not rights)
-_LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
+_LOOPBACK = re.compile(rb"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
+_Headers = Mapping[bytes, bytes]
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _DOTS_OF_A_TOKEN = 2
 """Keys have none."""
@@ -117,7 +117,7 @@ class _Visit:
     async def _visit(self, receive: Receive, send: Send) -> Problem | None:
         """Have the application answer; return what is yet to be answered, where it did not or what it said was kept."""
         try:
-            await self._let_in(Headers(scope=self._scope))
+            await self._let_in(_first_of(self._scope["headers"]))
             await self._app(self._scope, receive, send)
         except asyncio.CancelledError:
             if self._status or not self._service.ending.is_set():
@@ -137,25 +137,25 @@ class _Visit:
             return None
         return await accessed.record(self._service.trail, self._scope[SCOPE], self._status)
 
-    async def _let_in(self, headers: Headers) -> None:
+    async def _let_in(self, headers: _Headers) -> None:
         """Look who it is and whether they may come in.
 
         Raises:
             Problem: They may not.
         """
-        if len(headers.raw) > MOST_HEADERS or _size_bytes(self._scope) > MOST_HEAD_BYTES:
+        if len(self._scope["headers"]) > MOST_HEADERS or _size_bytes(self._scope) > MOST_HEAD_BYTES:
             raise too_many_headers()
         _check_origin(headers)
-        length = headers.get("content-length", "0")
-        if not (length.isascii() and length.isdigit()):
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit():
             raise Problem(400, "bad-request", "the header Content-Length is no number of bytes; mend it")
         if int(length) > MOST_BODY_BYTES and self._scope["path"] not in STREAMS:
             raise _too_large()
         self._scope[SCOPE] = await self._caller(headers)
 
-    async def _caller(self, headers: Headers) -> Caller:
+    async def _caller(self, headers: _Headers) -> Caller:
         keys = self._service.keys
-        kind, _, shown = headers.get("authorization", "").partition(" ")
+        kind, _, shown = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
         shown = shown.strip() if kind.lower() == "bearer" else ""
         if shown and hmac.compare_digest(shown.encode(), self._service.token.encode()):
             return Caller(key=None, owner=True, name=OWNER if self._service.names_callers else None)
@@ -211,6 +211,14 @@ class _Visit:
         )
 
 
+def _first_of(headers: Iterable[tuple[bytes, bytes]]) -> _Headers:
+    """Return the headers of a request by name; of several with a name the first."""
+    found: dict[bytes, bytes] = {}
+    for name, value in headers:
+        found.setdefault(name, value)
+    return found
+
+
 def _size_bytes(scope: Scope) -> int:
     """Return the size of a request's address and headers."""
     address = len(scope.get("raw_path") or b"") + len(scope["query_string"])
@@ -241,16 +249,16 @@ def _problem(error: Exception) -> Problem:
     return problem_of(error) if isinstance(error, HelamemError) else failed(error)
 
 
-def _check_origin(headers: Mapping[str, str]) -> None:
+def _check_origin(headers: _Headers) -> None:
     """Refuse pages of other origins; browsers say whose page asks."""
-    origin = headers.get("origin")
-    if origin is not None and origin.partition("://")[2] != headers.get("host"):
+    origin = headers.get(b"origin")
+    if origin is not None and origin.partition(b"://")[2] != headers.get(b"host"):
         raise Problem(403, "forbidden", "pages of other origins may not ask; ask from a server or from this one's page")
 
 
-def _check_host(headers: Mapping[str, str]) -> None:
+def _check_host(headers: _Headers) -> None:
     """Refuse who came by a name that another's DNS led here: without keys, the address is all that protects."""
-    if not _LOOPBACK.fullmatch(headers.get("host", "")):
+    if not _LOOPBACK.fullmatch(headers.get(b"host", b"")):
         raise Problem(
             403,
             "forbidden",

@@ -148,4 +148,4 @@ def _histogram(metric: c.Metric, spreads: Mapping[Values, _Spread]) -> Histogram
 
 def _values(metric: c.Metric, labels: Mapping[str, str]) -> Values:
     assert len(labels) == len(metric.labels), f"{metric.name} has the labels {metric.labels}"
-    return tuple(labels[name] for name in metric.labels)
+    return tuple([labels[name] for name in metric.labels])
