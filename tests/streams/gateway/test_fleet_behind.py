@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from aiokafka.errors import MessageSizeTooLargeError
 
 from fakes.machine import SETTINGS
 from fakes.words import wordllama
@@ -32,6 +33,7 @@ from helamem.streams.gateway.keys import Keys
 from helamem.streams.gateway.service import Service
 from helamem.streams.ingest.incoming import record_of
 from helamem.streams.lately import Lately
+from helamem.streams.log.kafka_errors import explained
 from helamem.streams.metrics import Metrics
 from helamem.streams.metrics.server import Health
 from streams.gateway.asking import SPACE, Gateway, said
@@ -141,6 +143,23 @@ async def test_a_migration_ends_it(fleet: Fleet) -> None:
     with pytest.raises(ConfigurationError, match="migrated to generation 2, and this gateway works on generation 1"):
         async with fleet.behind.running(), asyncio.timeout(30):
             await asyncio.Event().wait()
+
+
+async def test_appends_during_a_migration_are_to_be_sent_again(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kafka refuses them as too large, since topics that are being left take nothing."""
+
+    async def left(*_: object) -> None:
+        raise explained(MessageSizeTooLargeError(), "appending to helamem.conversations.g1/0", Config().kafka())
+
+    monkeypatch.setattr(fleet.workers.instance.log, "append", left)
+    async with fleet.gateway() as gateway, fleet.behind.running():
+        await until(fleet, ready=True)
+        for path, body in (("messages", said()), ("messages/batch", {"messages": [said()]})):
+            refused = await gateway.post(f"{SPACE}/{path}", body)
+            assert (refused.status_code, refused.json()["type"]) == (503, "urn:helamem:problem:retry-later")
+            assert "during a migration" in refused.json()["detail"]
+            assert "wait" in refused.json()["detail"]
+            assert "retry-after" in refused.headers
 
 
 async def test_who_is_waited_for_in_vain(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:

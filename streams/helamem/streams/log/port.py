@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from helamem.schemas.errors import ConfigurationError
 from helamem.schemas.records import NewRecord, Record, TopicPartition
+
+
+class TakesNoRecords(ConfigurationError):  # noqa: N818 - it says what the log does
+    """The log refuses what it should take, as during a migration: whoever asks over the network may try again."""
 
 
 class Log(Protocol):
