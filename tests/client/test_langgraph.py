@@ -226,6 +226,29 @@ async def test_who_dies_before_the_former_value_is_forgotten_does_no_harm(ours: 
         assert "replaced by a later put" in str(told.lineage)
 
 
+@pytest.mark.parametrize(
+    ("created", "text"),
+    [("5000", "This is no JSON."), ("5000", '["no object"]'), ("9" * 30, "{}"), ("5000", '{"a":' * 6_000)],
+    ids=["words", "a list", "no time", "deep"],
+)
+async def test_what_only_looks_like_a_put_is_no_item(ours: HelamemStore, address: str, created: str, text: str) -> None:
+    """Whoever may append may give an id like that of a put: it is read, searched and put past."""
+    space = ours._space_of(MIRA)
+    forged = Message(
+        space=space, conversation="k", speaker="Tom", text=text, message_id=f"langgraph:{created}:{uuid.uuid4()}"
+    )
+    async with AsyncClient(address) as client:
+        await client.append([forged], searchable=True)
+        assert await ours.aget(MIRA, "k") is None
+        assert await ours.asearch((), query=text[:10]) == await ours.asearch(()) == []
+        await ours.aput(MIRA, "k", HOME)
+        item = await ours.aget(MIRA, "k")
+        assert item is not None
+        assert item.value == HOME
+        await ours.adelete(MIRA, "k")
+        assert [one.text for one in await client.memories(space)] == [text]
+
+
 async def test_spaces_that_can_be_no_namespace_are_passed_by(ours: HelamemStore, address: str) -> None:
     """Others may have made them; a search below the store, and a list, go on without them."""
     await ours.aput(MIRA, "k", HOME)

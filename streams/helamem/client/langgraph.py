@@ -43,7 +43,7 @@ from helamem.client.requests import Call, Flow, Message
 from helamem.client.synchronous import Client
 from helamem.schemas.errors import BadInput, NotFound, RetryLater
 from helamem.schemas.events import MAX_TEXT
-from helamem.schemas.times import from_ms, to_ms
+from helamem.schemas.times import MAX_MS, from_ms, to_ms
 
 Kind = TypeVar("Kind", Item, SearchItem)
 Namespace = tuple[str, ...]
@@ -176,7 +176,7 @@ class HelamemStore(BaseStore):
         """Return what was put into a space, or at some of its keys, and is not forgotten."""
         known = None if keys is None else [key for key in keys if 0 < len(key) <= _LONGEST_KEY]
         found = yield from requests.memories(space, conversations=known)
-        return [memory for memory in found if _PUT.fullmatch(memory.message_id)]
+        return [memory for memory in found if _is_put(memory)]
 
     def _search(self, op: SearchOp) -> Flow[list[SearchItem]]:
         wanted = op.offset + op.limit
@@ -270,6 +270,17 @@ def _item(namespace: Namespace, memory: Memory, kind: type[Kind]) -> Kind:
         created_at=from_ms(_created_ms(memory)),
         updated_at=memory.time,
     )
+
+
+def _is_put(memory: Memory) -> bool:
+    """Return whether a message can be a put: whoever may append may also give an id that looks like one."""
+    put = _PUT.fullmatch(memory.message_id)
+    if put is None or int(put[1]) > MAX_MS:
+        return False
+    try:
+        return isinstance(json.loads(memory.text), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _created_ms(memory: Memory) -> int:
