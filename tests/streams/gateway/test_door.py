@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import shlex
 from asyncio import selector_events
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -15,6 +17,7 @@ from typer.main import get_command
 from helamem.streams import cli
 from helamem.streams.gateway.door import MOST_BODY_BYTES
 from helamem.streams.gateway.inside import inside
+from helamem.streams.gateway.keys import Keys
 from helamem.streams.gateway.server import listening, server_of
 from helamem.streams.metrics import catalogue as c
 from streams.gateway.asking import ADDRESS, SPACE, Gateway, said
@@ -141,8 +144,10 @@ async def test_what_fails_inside_a_process_is_logged_too(
     assert told.exc_info[0] is ZeroDivisionError
 
 
-async def test_a_refusal_tells_a_command_that_makes_a_key(gateway: Gateway) -> None:
+@pytest.mark.parametrize("file", [None, "keys.json"], ids=["of a home", "of a fleet"])
+async def test_a_refusal_tells_a_command_that_makes_a_key(gateway: Gateway, file: str | None) -> None:
     """One that the command line takes as it stands: without a key, with one that lacks the right, from elsewhere."""
+    gateway.service.keys = Keys(gateway.home, file)
     elsewhere = await gateway.get("/v1/spaces", headers={"Host": "elsewhere.example"})
     client = gateway.client_of(gateway.key("acme", "append"))
     unknown, lacking = await gateway.get("/v1/spaces"), await client.get("/v1/spaces")
@@ -150,11 +155,12 @@ async def test_a_refusal_tells_a_command_that_makes_a_key(gateway: Gateway) -> N
     add = get_command(cli.app()).commands["keys"].commands["add"]  # type: ignore[attr-defined]
     for refusal in (elsewhere, unknown, lacking):
         detail = refusal.json()["detail"]
-        words = detail.partition("helamem keys add ")[2].split()
+        words = shlex.split(detail.partition("helamem keys add ")[2])
         taken = add.make_context("add", words).params
         assert (taken["tenant"], taken["rights"]) == (
             ("acme", "recall") if refusal is lacking else ("TENANT", "append,recall")
         ), detail
+        assert taken["file"] == (None if file is None else Path("$HELAMEM_GATEWAY_KEYS")), detail
 
 
 async def test_no_line_of_the_log_has_what_was_asked(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:

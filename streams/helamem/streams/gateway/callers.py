@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 from starlette.requests import Request
 
-from helamem.streams.gateway.keys import ApiKey
+from helamem.streams.gateway.keys import ApiKey, command
 from helamem.streams.gateway.problems import Problem
 from helamem.streams.gateway.rights import Right
 from helamem.streams.gateway.token import Token
@@ -22,6 +22,8 @@ class Caller(Struct, frozen=True, kw_only=True):
     """None is the owner of the home, or anybody where no keys are asked for: they may do everything."""
     owner: bool = False
     """Whether they have shown the token that stands in the home."""
+    shared: bool = False
+    """Whether their key is one of the gateways of a fleet."""
     name: str | None = None
     """Who it is in records of access; None where nobody is told from others, since there are no keys."""
 
@@ -43,11 +45,11 @@ class Caller(Struct, frozen=True, kw_only=True):
             raise Problem(
                 403, "forbidden", f"this needs {needed}, and the token shown has {has}; its issuer grants them"
             )
+        add = f"{command('add', shared=self.shared)} --tenant {self.key.tenant} --rights {','.join(rights)}"
         raise Problem(
             403,
             "forbidden",
-            f"this needs a key with {needed}, and the one shown has {has}; "
-            f"make one with: helamem keys add --tenant {self.key.tenant} --rights {','.join(rights)}",
+            f"this needs a key with {needed}, and the one shown has {has}; make one with: {add}",
         )
 
     def check_space(self, space: str) -> None:

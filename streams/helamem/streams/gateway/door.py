@@ -20,7 +20,7 @@ from helamem.streams.access.records import OWNER
 from helamem.streams.gateway.accessed import SCOPE as ACCESSED
 from helamem.streams.gateway.accessed import Accessed
 from helamem.streams.gateway.callers import SCOPE, Caller
-from helamem.streams.gateway.keys import ApiKey
+from helamem.streams.gateway.keys import ApiKey, Keys, command
 from helamem.streams.gateway.problems import (
     MOST_HEAD_BYTES,
     MOST_HEADERS,
@@ -160,7 +160,7 @@ class _Visit:
         if shown and hmac.compare_digest(shown.encode(), self._service.token.encode()):
             return Caller(key=None, owner=True, name=OWNER if self._service.names_callers else None)
         if self._service.open_door and not keys.made():
-            _check_host(headers)
+            _check_host(headers, keys)
             return Caller(key=None)
         if self._scope["path"] in _OPEN or self._scope["path"].startswith(ASSETS):
             return Caller(key=None)
@@ -170,7 +170,7 @@ class _Visit:
                 401,
                 "unauthorized",
                 "this needs a key that is in force; send one as `Authorization: Bearer KEY`, and make one with: "
-                "helamem keys add --tenant TENANT --rights append,recall",
+                f"{_adding(keys)}",
                 headers={"WWW-Authenticate": 'Bearer realm="helamem"'},
             )
         if isinstance(key, ApiKey) and (wait_s := keys.wait_s(key)):
@@ -178,7 +178,7 @@ class _Visit:
         if wait_s := keys.tenant_wait_s(key.tenant):
             per_s = keys.limit_of(key.tenant).per_s or 0
             raise _too_often(f"all keys of the tenant {key.tenant} together", per_s, keys.gateways, wait_s)
-        return Caller(key=key, name=key.id)
+        return Caller(key=key, name=key.id, shared=keys.shared)
 
     async def _found(self, shown: str) -> ApiKey | Token | None:
         """Return what somebody shows, or None where it is nothing."""
@@ -256,14 +256,18 @@ def _check_origin(headers: _Headers) -> None:
         raise Problem(403, "forbidden", "pages of other origins may not ask; ask from a server or from this one's page")
 
 
-def _check_host(headers: _Headers) -> None:
+def _adding(keys: Keys) -> str:
+    return f"{command('add', shared=keys.shared)} --tenant TENANT --rights append,recall"
+
+
+def _check_host(headers: _Headers, keys: Keys) -> None:
     """Refuse who came by a name that another's DNS led here: without keys, the address is all that protects."""
     if not _LOOPBACK.fullmatch(headers.get(b"host", b"")):
         raise Problem(
             403,
             "forbidden",
             "without keys only this machine may ask, by the name localhost; ask so, or make a key with: "
-            "helamem keys add --tenant TENANT --rights append,recall",
+            f"{_adding(keys)}",
         )
 
 

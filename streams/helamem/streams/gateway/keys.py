@@ -97,13 +97,15 @@ class Keys:
 
     Args:
         home: The home's directory, or any other; None has no keys, and none can be made.
-        file: The file in it.
+        file: The file in it; None is that of a home.
         gateways: How many count by it, each for itself: each takes its part of rates and quotas.
     """
 
-    def __init__(self, home: Path | None, file: str = FILE, *, gateways: int = 1) -> None:
+    def __init__(self, home: Path | None, file: str | None = None, *, gateways: int = 1) -> None:
         self.gateways = gateways
-        self._path = None if home is None else home / file
+        self._path = None if home is None else home / (file or FILE)
+        self.shared = home is None or file is not None
+        """Whether they are those of the gateways of a fleet."""
         self._read_as: tuple[int, int, int] | None = None
         self._keys: dict[str, ApiKey] = {}
         self._unrecorded: tuple[_Unrecorded, ...] = ()
@@ -317,6 +319,17 @@ class Keys:
         self._unrecorded, self._limits = read.unrecorded, read.limits
         self._made = self._made or bool(self._keys)
         self._read_as = as_found
+
+
+def command(verb: str, *, shared: bool) -> str:
+    """Return the command that changes keys, as it has to be called.
+
+    Args:
+        verb: Such as `add`.
+        shared: Whether they are those of the gateways of a fleet: their variable says where the file is, and strangers
+            need not know more.
+    """
+    return f'helamem keys {verb} --file "$HELAMEM_GATEWAY_KEYS"' if shared else f"helamem keys {verb}"
 
 
 def is_tenant(name: str) -> bool:

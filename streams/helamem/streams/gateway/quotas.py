@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from helamem.streams.gateway.keys import Keys
+from helamem.streams.gateway.keys import Keys, command
 from helamem.streams.gateway.problems import Problem
 from helamem.streams.home import wall_clock_ms
 from helamem.streams.sealing.files import write_secret
@@ -148,7 +148,7 @@ class Quotas:
                 429,
                 "quota-exceeded",
                 f"{may} and has {left:,} left; wait until midnight (UTC), or have its operator raise it with: "
-                f"helamem keys limit --tenant {tenant}",
+                f"{command('limit', shared=self._keys.shared)} --tenant {tenant}",
                 headers={"Retry-After": str(wait_s)},
             )
 
