@@ -17,6 +17,7 @@ from fixtures.programs import HELM, checked
 from helamem.schemas.topics import TOPICS, inlet_of
 from helamem.streams.cli.gateway import PORT
 from helamem.streams.config import PREFIX, Config
+from helamem.streams.fleet.past import ROOM_BYTES
 from helamem.streams.gateway.server import GRACE_S
 from helamem.streams.lag import READS
 from helamem.streams.log.generation import specs_of
@@ -472,6 +473,21 @@ def test_a_volume_for_an_embedding_service(size: str) -> None:
     documents = rendered("settings.embedder=openai:some-model", f"volume.sizeLimit={size}")
     pods = [one["spec"]["template"]["spec"] for one in documents if one["kind"] in {"Deployment", "Job"}]
     assert [pod["volumes"][0]["emptyDir"] for pod in pods] == [{"sizeLimit": size}] * 4
+
+
+def test_a_gateway_has_room_for_the_past() -> None:
+    """Its volume is bounded apart: it cannot see the bound, and a pod that goes past it is evicted."""
+    for asked, size in ((), "4Gi"), (("gateway.volume.sizeLimit=6Gi",), "6Gi"):
+        documents = rendered(*GATEWAY, *asked)
+        limits = {
+            one["metadata"]["name"].removeprefix("mem-helamem-"): volume["emptyDir"]["sizeLimit"]
+            for one in documents
+            if one["kind"] == "Deployment"
+            for volume in one["spec"]["template"]["spec"]["volumes"]
+            if "emptyDir" in volume
+        }
+        assert limits == {"encoding": "64Mi", "co-activation": "64Mi", "consolidation": "64Mi", "gateway": size}
+        assert int(size.removesuffix("Gi")) * 1024**3 > 2 * ROOM_BYTES
 
 
 def ports(documents: list[dict[str, Any]]) -> list[int]:

@@ -23,6 +23,7 @@ SERVICES: dict[str, dict[str, Any]] = PROJECT["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
 WORKERS = {"encoding", "co-activation", "consolidation"}
 KEYS = "/var/lib/helamem-gateway"
+WRITABLE = "/var/lib/helamem"
 PROMETHEUS: dict[str, Any] = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
 each = pytest.mark.parametrize("name", SERVICES)
 
@@ -51,7 +52,8 @@ def test_our_services_follow_the_image(name: str) -> None:
     service = OURS[name]
     dockerfile = (DEPLOY / "Dockerfile").read_text()
     assert f"USER {service['user']}\n" in dockerfile
-    ((place, _),) = (entry.split(":") for entry in service["tmpfs"])
+    ((place, _),) = (entry.split(":") for entry in service["tmpfs"]) if name != "gateway" else ((WRITABLE, None),)
+    assert place == WRITABLE
     assert f"VOLUME {place}\n" in dockerfile
     known = {PREFIX + setting.upper() for setting in Config.model_fields}
     assert {variable for variable in service["environment"] if variable.startswith(PREFIX)} <= known
@@ -86,13 +88,21 @@ def test_the_first_key_is_made_where_the_gateway_looks() -> None:
     (file,) = (word.removeprefix("--file=") for word in maker["command"] if word.startswith("--file="))
     assert gateway["environment"]["HELAMEM_GATEWAY_KEYS"] == file
     assert Path(file).parent == Path(KEYS)
-    (volume,) = {*gateway["volumes"], *maker["volumes"]}
+    (volume,) = {*gateway["volumes"]} & {*maker["volumes"]}
     assert volume == f"gateway:{KEYS}"
     owner, group = gateway["user"].split(":")
     made = f"install --directory --owner {owner} --group {group} --mode 0700 {KEYS}\n"
     assert made in (DEPLOY / "Dockerfile").read_text()
     assert gateway["depends_on"]["first-key"] == {"condition": "service_completed_successfully"}
     assert gateway["ports"] == [f"127.0.0.1:{PORT}:{PORT}"]
+
+
+def test_a_gateway_has_room_for_the_past() -> None:
+    """Past states lie in the directory for temporary files: a volume, since what is in memory is too small for one."""
+    gateway = OURS["gateway"]
+    assert "TMPDIR=" + WRITABLE in (DEPLOY / "Dockerfile").read_text()
+    assert f"past:{WRITABLE}" in gateway["volumes"]
+    assert gateway["tmpfs"] == []
 
 
 def test_prometheus_takes_its_configuration() -> None:

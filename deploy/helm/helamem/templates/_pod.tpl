@@ -113,9 +113,9 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
-{{- /* Of the volume of a worker, which holds all that an embedding service answered. */ -}}
+{{- /* Of the volume: a worker's holds all that an embedding service answered, a gateway's past states while they are asked. */ -}}
 {{- define "helamem.sizeLimit" -}}
-{{- $limit := .Values.volume.sizeLimit -}}
+{{- $limit := ternary .Values.gateway.volume .Values.volume (eq (.part | default "") "gateway") | dig "sizeLimit" "" -}}
 {{- $kib := mul (regexFind "^[0-9]+" $limit | atoi) (get (dict "Ki" 1 "Mi" 1024 "Gi" 1048576) (regexFind "[KMG]i$" $limit)) -}}
 {{- if and (hasPrefix "openai:" (toString .Values.settings.embedder)) (lt $kib 1048576) -}}
 {{- fail (printf "volume.sizeLimit is %s, too small beside settings.embedder %s: a worker keeps there what the service answered, 4 bytes for each number of each vector, and is evicted when it is full; set it to 1Gi or more (10Gi hold 1,500,000 texts of 1,536 numbers)" $limit .Values.settings.embedder) -}}
