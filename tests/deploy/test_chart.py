@@ -19,6 +19,7 @@ from helamem.streams.cli.gateway import PORT
 from helamem.streams.config import PREFIX, Config
 from helamem.streams.fleet.past import ROOM_BYTES
 from helamem.streams.gateway.server import GRACE_S
+from helamem.streams.inlet.merger import GROUP
 from helamem.streams.lag import READS
 from helamem.streams.log.generation import specs_of
 from helamem.streams.log.kafka_configs import topic_configs
@@ -66,6 +67,7 @@ ISSUER = (
     "settings.oidc_issuer=https://login.acme.example",
     "settings.oidc_audience=helamem",
 )
+MERGE = ("merge.enabled=true", "merge.replicas=3")
 SEALED = (
     "sealing.tenants={acme,globex}",
     "sealing.claim=keys",
@@ -74,23 +76,25 @@ SEALED = (
 )
 VARIANTS: dict[str, tuple[str, ...]] = {
     "as it comes": (),
-    "with all operators": (*ALL, *GATEWAY),
+    "with all operators": (*ALL, *GATEWAY, *MERGE),
     "with all operators, passwords": (
         *ALL,
         *GATEWAY,
+        *MERGE,
         "strimzi.authentication=scram-sha-512",
         "strimzi.namespace=kafka",
     ),
     "with secrets of one's own": SASL,
     "with a gateway": (*GATEWAY, "gateway.ingress.tlsSecret=tls", "gateway.ingress.className=nginx"),
     "with an issuer": ISSUER,
+    "with inlets": MERGE,
     "with little": (
         *GATEWAY[:3],
         "networkPolicy.enabled=false",
         "podDisruptionBudget.enabled=false",
         "topologySpread.enabled=false",
     ),
-    "with words sealed": (*SEALED, *GATEWAY),
+    "with words sealed": (*SEALED, *GATEWAY, *MERGE),
     "in a later generation": (*ALL, "kafka.generation=2", "kafka.partitions=8", "kafka.replication=1"),
 }
 each = pytest.mark.parametrize("variant", VARIANTS)
@@ -113,6 +117,10 @@ def pods(variant: str) -> list[dict[str, Any]]:
 
 def has_gateway(variant: str) -> bool:
     return "gateway.enabled=true" in VARIANTS[variant]
+
+
+def merges(variant: str) -> bool:
+    return "merge.enabled=true" in VARIANTS[variant]
 
 
 def named(variant: str, kind: str, name: str) -> dict[str, Any]:
@@ -141,7 +149,11 @@ _SECRET_KEYS = {"type": "array", "items": object_of(parameter=_WORDS, name=_WORD
 _VARIABLES = {"type": "array", "items": object_of(parameter=_WORDS, name=_WORDS, containerName=_WORDS)}
 _ACL = object_of(
     resource=object_of(type={"enum": ["topic", "group"]}, name=_WORDS, patternType={"enum": ["literal", "prefix"]}),
-    operations={"type": "array", "minItems": 1, "items": {"enum": ["Describe", "DescribeConfigs", "Read", "Write"]}},
+    operations={
+        "type": "array",
+        "minItems": 1,
+        "items": {"enum": ["Describe", "DescribeConfigs", "Read", "Write", "Delete"]},
+    },
 )
 SPECS: dict[tuple[str, str], dict[str, Any]] = {
     ("kafka.strimzi.io/v1", "KafkaTopic"): object_of(partitions=_COUNT, replicas=_COUNT, config={"type": "object"}),
@@ -201,7 +213,7 @@ def test_helm_has_no_complaint() -> None:
 def test_keys_are_shared_by_all_who_seal() -> None:
     """Each process mounts the claim and knows the tenants; without a claim nothing is rendered."""
     sealing = pods("with words sealed")
-    assert {pod["containers"][0]["name"] for pod in sealing} == {"worker", "gateway", "topics"}
+    assert {pod["containers"][0]["name"] for pod in sealing} == {"worker", "gateway", "merge", "topics"}
     for pod in sealing:
         (container,) = pod["containers"]
         told = environment(container)
@@ -231,12 +243,17 @@ def test_kubernetes_takes_it(variant: str) -> None:
 
 @each
 def test_pods_run_what_compose_runs(variant: str) -> None:
-    """The same commands, which tests/deploy/test_entry_points.py runs for real."""
+    """The same commands, which tests/deploy/test_entry_points.py runs for real, and `merge`, which it runs too.
+
+    Compose's Kafka asks nobody for a name, and an inlet is for a tenant who may write that one alone.
+    """
     services = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["services"]
     commands = [pod["containers"][0]["args"] for pod in pods(variant)]
     gateway = ["gateway"] if has_gateway(variant) else []
-    names = ("co-activation", "consolidation", "encoding", *gateway, "topics")
-    assert commands == [services[name]["command"] for name in names]
+    names = ("co-activation", "consolidation", "encoding", *gateway)
+    merge = [["merge"]] if merges(variant) else []
+    topics = services["topics"]["command"]
+    assert commands == [*(services[name]["command"] for name in names), *merge, topics]
 
 
 @each
@@ -335,12 +352,12 @@ def test_topics_are_made_as_we_make_them(variant: str) -> None:
         assert config == {name: value.lower() for name, value in topic_configs(spec, replication).items()}
     for one in topics:
         assert one["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
-    bases = {spec.base_name for spec in TOPICS}
+    bases = {spec.base_name for spec in (*TOPICS, inlet_of("acme"))}
     for user in of(variant, "KafkaUser"):
         for acl in user["spec"]["authorization"]["acls"]:
             named = acl["resource"]["name"]
             assert (
-                named in READS
+                named in {*READS, GROUP}
                 if acl["resource"]["type"] == "group"
                 else any(f"{base}.".startswith(named) for base in bases)
             )
@@ -455,6 +472,8 @@ def test_the_chart_has_alerts_and_dashboards_as_they_are() -> None:
         ("gateway.enabled=true", r"gateway\.keys, .* or settings\.oidc_issuer"),
         ("gateway.keys.value=hunter2", "value"),
         ("gateway.kafka.username.name=user", "password"),
+        ("merge.kafka.username.name=user", "password"),
+        ("merge.keys.name=keys", "keys"),
         ("settings.gateway_keys=/somewhere", "gateway_keys"),
         ("networkPolicy.askFrom={}", "askFrom"),
         (",".join((*GATEWAY[:4], "gateway.ingress.host=")), r"needs gateway\.ingress\.host"),
@@ -571,17 +590,63 @@ def test_who_asks_comes_to_the_gateway(variant: str) -> None:
     for pick in picks:
         assert [one for one in workers if pick.items() <= one.items()] == [labels]
     scaled = of(variant, "HorizontalPodAutoscaler")
-    told = environment(deployment["template"]["spec"]["containers"][0])
-    assert told.get("HELAMEM_GATEWAYS") == (None if scaled else str(deployment["replicas"]))
     assert ("replicas" in deployment) == (not scaled)
     for one in scaled:
         assert one["spec"]["scaleTargetRef"]["name"] == name
         assert "cpu" in deployment["template"]["spec"]["containers"][0]["resources"]["requests"]
 
 
-def test_keys_come_by_reference_and_cannot_be_written() -> None:
+@pytest.mark.parametrize(
+    ("settings", "parts"),
+    [
+        (GATEWAY, {"gateway": "2"}),
+        (MERGE, {"merge": "3"}),
+        ((*GATEWAY, *MERGE), {"gateway": "5", "merge": "5"}),
+        ((*GATEWAY, *MERGE, "gateway.replicas=0", "merge.replicas=0"), {"gateway": "1", "merge": "1"}),
+        ((*MERGE, "gateway.autoscaling.enabled=true"), {"merge": "3"}),
+        ((*GATEWAY, *MERGE, "gateway.autoscaling.enabled=true"), {}),
+        ((*GATEWAY, *MERGE, "settings.gateways=7"), dict.fromkeys([*READS, "gateway", "merge"], "7")),
+    ],
+)
+def test_each_who_counts_takes_its_part(settings: tuple[str, ...], parts: dict[str, str]) -> None:
+    """Gateways and who merges are counted together, where it is known how many there are."""
+    told = {
+        one["metadata"]["name"].removeprefix("mem-helamem-"): environment(
+            one["spec"]["template"]["spec"]["containers"][0]
+        ).get("HELAMEM_GATEWAYS")
+        for one in rendered(*settings)
+        if one["kind"] == "Deployment"
+    }
+    assert {name: value for name, value in told.items() if value is not None} == parts
+
+
+def test_what_is_for_who_merges_picks_it() -> None:
+    """Budget, spread and scraping pick its pods alone; the policy of the release holds for it, the gateway's not."""
+    variant, name = "with all operators", "mem-helamem-merge"
+    deployment = named(variant, "Deployment", name)
+    labels = deployment["template"]["metadata"]["labels"]
+    assert deployment["replicas"] == 3
+    all_labels = [one["spec"]["template"]["metadata"]["labels"] for one in of(variant, "Deployment")]
+    picks = [deployment["selector"]["matchLabels"]]
+    picks += [named(variant, kind, name)["selector"]["matchLabels"] for kind in ("PodDisruptionBudget", "PodMonitor")]
+    picks += [
+        one["labelSelector"]["matchLabels"] for one in deployment["template"]["spec"]["topologySpreadConstraints"]
+    ]
+    assert len(picks) == 5
+    for pick in picks:
+        assert [one for one in all_labels if pick.items() <= one.items()] == [labels]
+    of_release, of_gateway = (one["spec"]["podSelector"]["matchLabels"] for one in of(variant, "NetworkPolicy"))
+    assert of_release.items() <= labels.items()
+    assert not of_gateway.items() <= labels.items()
+    (endpoint,) = named(variant, "PodMonitor", name)["podMetricsEndpoints"]
+    assert endpoint["relabelings"][0]["replacement"] == "helamem-merge"  # no worker, and no gateway, for alerts
+    assert endpoint["path"] in PATHS
+
+
+@pytest.mark.parametrize(("variant", "part"), [("with a gateway", "gateway"), ("with words sealed", "merge")])
+def test_keys_come_by_reference_and_cannot_be_written(variant: str, part: str) -> None:
     """The file that the variable names is that of the secret, in its own directory, so that a new key gets there."""
-    pod = named("with a gateway", "Deployment", "mem-helamem-gateway")["template"]["spec"]
+    pod = named(variant, "Deployment", f"mem-helamem-{part}")["template"]["spec"]
     (container,) = pod["containers"]
     (mount,) = (one for one in container["volumeMounts"] if one["name"] == "gateway")
     assert mount["readOnly"]
@@ -591,38 +656,43 @@ def test_keys_come_by_reference_and_cannot_be_written() -> None:
     (item,) = volume["items"]
     assert item["key"] == "all.json"
     assert environment(container)["HELAMEM_GATEWAY_KEYS"] == f"{mount['mountPath']}/{item['path']}"
-    for other in pods("with a gateway"):
-        if other["containers"][0]["name"] != "gateway":
+    for other in pods(variant):
+        if other["containers"][0]["name"] not in {"gateway", "merge"}:
             assert "HELAMEM_GATEWAY_KEYS" not in environment(other["containers"][0])
             assert "gateway" not in {one["name"] for one in other["volumes"]}
-    with_issuer = named("with an issuer", "Deployment", "mem-helamem-gateway")["template"]["spec"]["containers"][0]
-    assert "HELAMEM_GATEWAY_KEYS" not in environment(with_issuer)
 
 
-def test_the_gateway_is_a_user_of_its_own_at_kafka() -> None:
+@pytest.mark.parametrize(("variant", "part"), [("with an issuer", "gateway"), ("with inlets", "merge")])
+def test_no_keys_are_looked_for_where_none_are_named(variant: str, part: str) -> None:
+    """Tokens count then, and who merges knows no bounds."""
+    (container,) = named(variant, "Deployment", f"mem-helamem-{part}")["template"]["spec"]["containers"]
+    assert "HELAMEM_GATEWAY_KEYS" not in environment(container)
+
+
+@pytest.mark.parametrize("part", ["gateway", "merge"])
+def test_it_is_a_user_of_its_own_at_kafka(part: str) -> None:
     """With Strimzi its own certificate or password; without, what the values name, or what the workers have."""
-
-    def user(variant: str) -> dict[str, Any]:
-        return environment(named(variant, "Deployment", "mem-helamem-gateway")["template"]["spec"]["containers"][0])
-
-    pod = named("with all operators", "Deployment", "mem-helamem-gateway")["template"]["spec"]
+    name = f"mem-helamem-{part}"
+    pod = named("with all operators", "Deployment", name)["template"]["spec"]
     (sources,) = (one["projected"]["sources"] for one in pod["volumes"] if one["name"] == "kafka")
-    assert {one["secret"]["name"] for one in sources} == {"kafka-cluster-ca-cert", "mem-helamem-gateway"}
-    assert user("with all operators, passwords")["HELAMEM_KAFKA_USERNAME"] == "mem-helamem-gateway"
-    assert named("with all operators", "KafkaUser", "mem-helamem-gateway")
-    own = ("gateway.kafka.username.name=own", "gateway.kafka.username.key=u", "gateway.kafka.password.name=own")
-    for more, secrets in (
-        ((), ["kafka-user"] * 4),
-        ((*own, "gateway.kafka.password.key=p"), [*["kafka-user"] * 3, "own"]),
-    ):
-        documents = rendered(*SASL, *GATEWAY, *more)
-        told = [
-            environment(one["spec"]["template"]["spec"]["containers"][0])
-            for one in documents
+    assert {one["secret"]["name"] for one in sources} == {"kafka-cluster-ca-cert", name}
+    (container,) = named("with all operators, passwords", "Deployment", name)["template"]["spec"]["containers"]
+    assert environment(container)["HELAMEM_KAFKA_USERNAME"] == name
+    assert named("with all operators", "KafkaUser", name)
+    own = tuple(
+        f"{part}.kafka.{setting}"
+        for setting in ("username.name=own", "username.key=u", "password.name=own", "password.key=p")
+    )
+    for more, secret in (((), "kafka-user"), (own, "own")):
+        told = {
+            one["metadata"]["name"]: environment(one["spec"]["template"]["spec"]["containers"][0])
+            for one in rendered(*SASL, *GATEWAY, *MERGE, *more)
             if one["kind"] == "Deployment"
-        ]
+        }
         for variable in ("HELAMEM_KAFKA_USERNAME", "HELAMEM_KAFKA_PASSWORD"):
-            assert sorted(one[variable]["secretKeyRef"]["name"] for one in told) == secrets
+            named_secrets = {which: one[variable]["secretKeyRef"]["name"] for which, one in told.items()}
+            assert len(named_secrets) == 5
+            assert named_secrets == {which: secret if which == name else "kafka-user" for which in told}
 
 
 @pytest.mark.parametrize(

@@ -94,13 +94,16 @@ def test_what_the_page_names_as_a_value_is_one() -> None:
     """Words such as `kafka.partitions` lead to something in values.yaml, and sizes are those of values.yaml."""
     values = yaml.safe_load((ROOT / "deploy" / "helm" / "helamem" / "values.yaml").read_text())
     named = re.findall(
-        r"`((?:image|kafka|strimzi|qdrant|gateway|networkPolicy|monitoring|volume)\.\w+)(?:=\w+)?`", PAGE
+        r"`((?:image|kafka|strimzi|qdrant|gateway|merge|networkPolicy|monitoring|volume)\.\w+)(?:=\w+)?`", PAGE
     )
     assert len(named) >= 4
     for name in named:
         part, _, key = name.partition(".")
         assert key in values[part], name
-    for part, processor in (*values["processors"].items(), ("gateway", values["gateway"])):
+    for part, processor in (
+        *values["processors"].items(),
+        *((name, values[name]) for name in ("gateway", "merge")),
+    ):
         (row,) = re.findall(
             rf"^\| {part} \|.*\| ([\d.]+) cores?, (\d+) MiB \(limit (\d+) ([MG])iB\) \|$", PAGE, re.MULTILINE
         )

@@ -1,7 +1,8 @@
 """What deploy/compose.yaml starts, as plain processes: the image's files, its user, only a volume to write to.
 
-There is no engine for containers here, and no Qdrant server. Three things are put in their place: the test's Kafka for
-the service `kafka`, the store process for `qdrant`, and a free port for 9464, since all share one network.
+Who merges tenants' inlets is started as the chart does it. There is no engine for containers here, and no Qdrant
+server. Three things are put in their place: the test's Kafka for the service `kafka`, the store process for `qdrant`,
+and a free port for 9464, since all share one network.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ import httpx
 import pytest
 import yaml
 
+from fakes.events import message
 from fixtures.contained import ROOT, USER, Contained, image, privileged
 from fixtures.programs import HELM, checked
 from streams.cli.fleet import Fleet, fleet, kafka, own_kafka
 from streams.cli.shell import Ran
+from streams.cli.test_fleet_merge import produce
 
 __all__ = ["fleet", "image", "kafka", "own_kafka"]
 
@@ -37,6 +40,8 @@ KEYS = "/var/lib/helamem-gateway"
 WAIT_S = 60.0
 OVER_HTTP = 2
 """Messages that are appended by gateways."""
+BY_INLET = 1
+"""Messages that a tenant's own producer writes."""
 Start = Callable[..., Contained]
 
 
@@ -138,6 +143,7 @@ def test_the_services_run_as_the_manifest_says(start: Start, fleet: Fleet, keys:
     assert start("check", asked, entry=None).wait().code == 0
 
     asked_over_http(start, keys)
+    merged_from_inlet(start, fleet, keys)
     player = start("demo", ["play", "--rate", "60"])
     port = player.says(r"metrics at http://0\.0\.0\.0(:\d+)/")
 
@@ -155,7 +161,7 @@ def test_the_services_run_as_the_manifest_says(start: Start, fleet: Fleet, keys:
     assert played["reinforced"] > 0
     fleet.catch_up()
     done = {name: ended_well(worker.stop()) for name, worker in workers.items()}
-    assert done["encoding"]["encoded"] == played["messages"] + OVER_HTTP
+    assert done["encoding"]["encoded"] == played["messages"] + OVER_HTTP + BY_INLET
     assert done["encoding"]["dead-lettered"] == 0
     assert done["co-activation"]["records"] >= played["recalls"] + played["reinforced"]
     assert store.stop().code == 0
@@ -188,7 +194,8 @@ def asked_over_http(start: Start, keys: Path) -> None:
     port = compose.says(r"metrics at http://0\.0\.0\.0(:\d+)/")
     assert "helamem_http_requests_total" in answer(f"127.0.0.1{port}", "/metrics")[1]
 
-    chart = start("chart", *of_chart(keys))
+    command, environment = of_chart(keys, "gateway")
+    chart = start("chart", [*command, "--port", "0"], environment)
     address = f"127.0.0.1{chart.says(pattern)}"
     eventually(lambda: answer(address, "/ready")[0] == 200)
     remembers(address, made.json["key"], f"{made.json['tenant']}/chart")
@@ -198,20 +205,35 @@ def asked_over_http(start: Start, keys: Path) -> None:
         assert gateway.stop().code == 0
 
 
-def of_chart(keys: Path) -> tuple[list[str], dict[str, str]]:
-    """Return what the chart has the gateway run, and its environment, with its keys where they are here."""
-    values = "gateway.enabled=true,gateway.keys.name=keys,gateway.keys.key=keys.json"
+def merged_from_inlet(start: Start, fleet: Fleet, keys: Path) -> None:
+    """Make an inlet, have its tenant write a message, and who merges as the chart has it bring it in."""
+    tenant = "acme"
+    assert start("topics", ["topics", "apply", "--inlet", tenant]).wait().code == 0
+    merging = start("merge", *of_chart(keys, "merge"))
+    address = f"127.0.0.1{merging.says(r'metrics at http://0[.]0[.]0[.]0(:[0-9]+)/')}"
+    assert answer(address, "/live")[0] == 200
+    eventually(lambda: answer(address, "/ready")[0] == 200)
+    produce(fleet, tenant, [message("m1", "I keep bees.", space=f"{tenant}/inlet")])
+    eventually(lambda: f"helamem_inlet_merged_total {BY_INLET}.0\n" in answer(address, "/metrics")[1])
+    if privileged():
+        assert merging.user() == USER
+    assert ended_well(merging.stop()) == {"merged": BY_INLET}
+
+
+def of_chart(keys: Path, part: str) -> tuple[list[str], dict[str, str]]:
+    """Return what the chart has one of them run, and its environment, with its keys where they are here."""
+    values = "gateway.enabled=true,merge.enabled=true,gateway.keys.name=keys,gateway.keys.key=keys.json"
     text = checked(HELM, "template", "mem", ROOT / "deploy" / "helm" / "helamem", "--set", values)
     (pod,) = (
         one["spec"]["template"]["spec"]
         for one in yaml.safe_load_all(text)
-        if one and one["kind"] == "Deployment" and one["metadata"]["name"] == "mem-helamem-gateway"
+        if one and one["kind"] == "Deployment" and one["metadata"]["name"] == f"mem-helamem-{part}"
     )
     (container,) = pod["containers"]
     (place,) = (one["mountPath"] for one in container["volumeMounts"] if one["name"] == "gateway")
     environment = {one["name"]: one["value"].replace(place, str(keys)) for one in container["env"]}
     assert str(keys / "keys.json") in environment.values()
-    return [*container["args"], "--port", "0"], environment
+    return container["args"], environment
 
 
 def remembers(address: str, key: str, space: str) -> None:

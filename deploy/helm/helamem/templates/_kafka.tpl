@@ -1,10 +1,14 @@
 {{- /* How to reach Kafka: what the values say, or what follows from the user that Strimzi makes for the workers or, where
-.part says so, for the gateway. */ -}}
+.part says so, for the gateway or for who merges. */ -}}
 {{- define "helamem.kafka" -}}
-{{- $gateway := eq (.part | default "") "gateway" -}}
-{{- $user := printf "%s-%s" (include "helamem.fullname" .) (ternary "gateway" "worker" $gateway) -}}
+{{- $who := "worker" -}}
+{{- $own := dict -}}
+{{- if include "helamem.bounded" . -}}
+{{- $who = .part -}}
+{{- $own = (index .Values .part).kafka -}}
+{{- end -}}
+{{- $user := printf "%s-%s" (include "helamem.fullname" .) $who -}}
 {{- $kafka := .Values.kafka -}}
-{{- $own := ternary .Values.gateway.kafka dict $gateway -}}
 {{- $ca := $kafka.caCertificate -}}
 {{- if and .Values.strimzi.enabled (not $ca) -}}
 {{- $ca = dict "name" (printf "%s-cluster-ca-cert" .Values.strimzi.cluster) "key" "ca.crt" -}}

@@ -43,8 +43,11 @@
 {{- if include "helamem.hasKeys" . }}
 - {name: HELAMEM_GATEWAY_KEYS, value: /etc/helamem/gateway/keys.json}
 {{- end }}
-{{- if and (eq (.part | default "") "gateway") (not .Values.gateway.autoscaling.enabled) (not (hasKey .Values.settings "gateways")) }}
-- {name: HELAMEM_GATEWAYS, value: {{ max 1 (int .Values.gateway.replicas) | quote }}}
+{{- $scaled := and .Values.gateway.enabled .Values.gateway.autoscaling.enabled }}
+{{- if and (include "helamem.bounded" .) (not $scaled) (not (hasKey .Values.settings "gateways")) }}
+{{- $gateways := ternary (int .Values.gateway.replicas) 0 .Values.gateway.enabled }}
+{{- $merging := ternary (int .Values.merge.replicas) 0 .Values.merge.enabled }}
+- {name: HELAMEM_GATEWAYS, value: {{ max 1 (add $gateways $merging) | quote }}}
 {{- end }}
 - {name: HELAMEM_METRICS_HOST, value: 0.0.0.0}
 - {name: HELAMEM_METRICS_PORT, value: "9464"}
@@ -80,9 +83,14 @@ volumeMounts:
   {{- end }}
 {{- end }}
 
-{{- /* Whether it is the gateway, with keys and not with tokens alone. */ -}}
+{{- /* Whether it takes from tenants, and so counts what they append: the gateway, and who merges inlets. */ -}}
+{{- define "helamem.bounded" -}}
+{{- if has (.part | default "") (list "gateway" "merge") }}yes{{ end -}}
+{{- end }}
+
+{{- /* Whether it gets the file of keys, where tenants' bounds stand too; there is none where tokens alone count. */ -}}
 {{- define "helamem.hasKeys" -}}
-{{- if and (eq (.part | default "") "gateway") .Values.gateway.keys }}yes{{ end -}}
+{{- if and (include "helamem.bounded" .) .Values.gateway.keys }}yes{{ end -}}
 {{- end }}
 
 {{- define "helamem.podMetadata" -}}
