@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -58,7 +59,7 @@ def test_two_embedders_share_a_file_and_no_vector(tmp_path: Path) -> None:
 def test_whoever_waits_has_their_turn_while_it_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A recall needs the interpreter ten times, and would wait each time until all are read."""
     paused: list[float] = []
-    monkeypatch.setattr("helamem.processors.pauses.time.sleep", paused.append)
+    monkeypatch.setattr("helamem.processors.pauses.time", SimpleNamespace(sleep=paused.append))
     with EmbeddingCache(CountingEmbedder(), tmp_path / "cache.sqlite") as cache:
         vectors, readings = cache.embed_and_read([SAID._replace(text=f"{SAID.text} {n}") for n in range(40)])
     assert (len(vectors), len(readings)) == (40, 40)

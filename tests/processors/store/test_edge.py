@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
@@ -334,7 +335,7 @@ async def test_an_erasure_leaves_no_word_and_harms_nobody(store: EdgeStore, tmp_
 def test_readers_have_their_turn(points: int, pauses: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is a pause before the first operation, and then as soon as so many points were written, over all calls."""
     paused: list[float] = []
-    monkeypatch.setattr("helamem.processors.pauses.time.sleep", paused.append)
+    monkeypatch.setattr("helamem.processors.pauses.time", SimpleNamespace(sleep=paused.append))
     between = Pauses(points)
     pieces = [list(piece) for items in (range(40), range(50)) for piece in between.chunks(items, 16)]
     assert list(map(len, pieces)) == [16, 16, 8, 16, 16, 16, 2]
