@@ -54,8 +54,9 @@ async def life(home: Path) -> dict[str, Any]:
 
 
 def keys_of(home: Path) -> dict[str, str]:
-    """Return the files of the keys of a home."""
-    return {file.name: file.read_text("ascii") for file in sorted((home / "keys").iterdir())}
+    """Return the files of the keys of a home, but not that by which processes take turns."""
+    files = sorted((home / "keys").iterdir())
+    return {file.name: file.read_text("ascii") for file in files if file.name != "lock"}
 
 
 async def restored(version: Path, home: Path) -> None:

@@ -33,7 +33,10 @@ def place() -> Iterator[Path]:
 
 
 async def check(version: Path, place: Path) -> dict[str, Turn]:
-    """Compare what becomes of a log, and what became of it before its erasure; return the memories of one space."""
+    """Compare what becomes of a log, and what became of it before its erasure; return the memories of one space.
+
+    What its facts claim is compared too, since no digest has that.
+    """
     expected: dict[str, Any] = orjson.loads((version / "expected.json").read_bytes())
     await restored(version, place / "home")
     found = await replay(place / "home", place / "now", embedder=wordllama())
@@ -43,6 +46,8 @@ async def check(version: Path, place: Path) -> dict[str, Turn]:
     before = await replay(place / "home", place / "before", embedder=wordllama(), until=str(place / "before.json"))
     assert before.digest.digest == expected["before"]["digest"]
     async with opened(place / "now") as (instance, _):
+        claimed = [(one.subject, one.key, one.value) async for one in instance.store.scan_facts(SPACE) if one.key]
+        assert claimed == [("Tom", "does:rye bread", "yes")]
         return {turn.message_id: turn async for turn in instance.store.scan_turns(SPACE)}
 
 
@@ -83,6 +88,8 @@ def test_it_holds_what_it_is_about(version: Path) -> None:
     wordy = [one.data for one in events if isinstance(one.data, Wordy)]
     assert all(one.sealed for one in wordy)
     assert {type(one) for one in wordy} >= {ConversationMessage, KnowledgeDistilled}
+    claims = [one.sealed.claim for one in wordy if isinstance(one, KnowledgeDistilled) and one.sealed]
+    assert len([one for one in claims if one]) > 1
     assert len({one.space for one in events if isinstance(one.data, SubjectErased)}) == 2
     assert len([one for one in events if isinstance(one.data, MemoryRestored)]) == 2
     assert not leaks(version)
