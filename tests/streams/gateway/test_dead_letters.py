@@ -10,12 +10,15 @@ from typing import Any
 import httpx
 import pytest
 
+from fakes.events import message
 from helamem.schemas.errors import Poison
 from helamem.schemas.events import SpaceAccessed
-from helamem.schemas.records import NewRecord
-from helamem.schemas.topics import ACCESS, CONVERSATIONS
-from helamem.schemas.wire import Event, decode
+from helamem.schemas.records import NewRecord, Record
+from helamem.schemas.topics import ACCESS, CONVERSATIONS, inlet_of
+from helamem.schemas.wire import Event, decode, encode
 from helamem.streams import pump
+from helamem.streams.dead_letters import dead_letter
+from helamem.streams.inlet.merger import GROUP
 from streams.gateway.asking import SPACE, Gateway, said
 
 LETTERS = "/v1/dead-letters"
@@ -34,8 +37,8 @@ async def put_aside(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> list[d
     with monkeypatch.context() as older:
         older.setattr(pump, "decode", refuse)
         for tenant in ("acme", "other"):
-            message = said(f"A newer message of {tenant}.", message_id="m1")
-            assert (await gateway.post(f"/v1/spaces/{tenant}/mira/messages", message)).is_success
+            newer = said(f"A newer message of {tenant}.", message_id="m1")
+            assert (await gateway.post(f"/v1/spaces/{tenant}/mira/messages", newer)).is_success
         await gateway.memory.instance.log.append(
             [
                 NewRecord(topic=CONVERSATIONS.name, key=b"\xff", value=TORN),
@@ -156,6 +159,29 @@ async def test_words_that_were_erased_do_not_come_back(gateway: Gateway, put_asi
     assert found["results"] == []
     again = await gateway.post(f"{SPACE}/erase", {"subject": "Mira"})
     assert (again.json()["memories"], again.json()["erased_before"]) == (0, True)
+
+
+async def test_what_an_inlet_left_is_not_shown_after_an_erasure(gateway: Gateway) -> None:
+    """No erasure names what was never merged: all of a space that was put aside before the last one goes."""
+    theirs = message("m2", "I owe Tom money.", space="acme/mira", speaker="Mira")
+    log, poison = gateway.memory.instance.log, Poison("is longer than what acme may append here in a day")
+    assert (await gateway.post(f"{SPACE}/messages", said())).is_success
+
+    def letter_of(offset: int, value: bytes, key: bytes = b"acme/mira") -> NewRecord:
+        at = inlet_of("acme").name
+        return dead_letter(
+            GROUP, Record(topic=at, partition=0, offset=offset, append_time_ms=0, key=key, value=value), poison
+        )
+
+    raws = [encode(theirs), TORN]
+    await log.append([letter_of(0, raws[0]), letter_of(1, raws[1]), letter_of(2, raws[0], b"acme/tom")])
+    before = await listed(gateway.client, 3)
+    assert (await gateway.post(f"{SPACE}/erase", {"subject": "Mira"})).is_success
+    gone = [(await gateway.get(f"{LETTERS}/{one['id']}")).json() for one in before]
+    assert [(one["value"], one["value_base64"]) for one in gone] == [("[erased]", None)] * 3
+    await gateway.memory.instance.log.append([letter_of(3, raws[0])])
+    (later,) = [one for one in await listed(gateway.client, 4) if one not in before]
+    assert "Tom" in (await gateway.get(f"{LETTERS}/{later['id']}")).json()["value"]
 
 
 async def test_who_saw_and_redrove_is_recorded(gateway: Gateway, put_aside: list[dict[str, Any]]) -> None:

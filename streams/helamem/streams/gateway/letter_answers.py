@@ -13,7 +13,8 @@ from helamem.schemas.errors import Poison
 from helamem.schemas.events import ConversationMessage, KnowledgeDistilled, MemoryRecalled
 from helamem.schemas.ids import memory_id
 from helamem.schemas.times import format_ms
-from helamem.schemas.wire import decode
+from helamem.schemas.topics import tenant_of_inlet
+from helamem.schemas.wire import Event, decode
 from helamem.streams.gateway.answers import Answer, Moment, Next, PositionOut
 from helamem.streams.lineage.reader import ERASED
 from helamem.streams.redrive import Letter, Outcome, Place, legible
@@ -130,9 +131,11 @@ def _described(letter: Letter) -> dict[str, object]:
 
 def _is_erased(letter: Letter, erased: Erased) -> bool:
     """Return whether a record holds erased words or a question of before an erasure, as far as it can be read."""
-    try:
-        event = decode(letter.value)
-    except Poison:
+    event = _event_of(letter)
+    if tenant_of_inlet(letter.data.topic) is not None:  # it was never merged, so no erasure names it
+        space = letter.space if event is None else event.space
+        return space is not None and letter.put_aside_ms <= erased.seen(space)
+    if event is None:
         return False
     match event.data:
         case ConversationMessage(message_id=message_id):
@@ -142,6 +145,14 @@ def _is_erased(letter: Letter, erased: Erased) -> bool:
         case MemoryRecalled(sealed=sealed):  # what is sealed nobody reads here
             return sealed is UNSET and erased.asked_before(event.space, letter.put_aside_ms)
     return False
+
+
+def _event_of(letter: Letter) -> Event | None:
+    """Return the event of a letter's record, or None where it cannot be read."""
+    try:
+        return decode(letter.value)
+    except Poison:
+        return None
 
 
 def _place(place: Place | None) -> PositionOut | None:
