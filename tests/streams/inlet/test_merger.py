@@ -245,13 +245,34 @@ async def test_each_process_takes_its_part(world: World) -> None:
     assert world.count(c.MERGE_REFUSED, fault="over-quota") == 1
 
 
+async def test_what_waits_is_counted_while_nothing_is_read(world: World) -> None:
+    """Also what comes meanwhile; of partitions that are let go, whoever has them next says it."""
+    world.keys.limit("acme", messages_a_day=1)
+    await world.say(ACME, *(said(n) for n in range(3)))
+    merger, leaving = world.merger(), asyncio.Event()
+    (place,) = await world.log.partitions(ACME.name)
+    await merger.take_up([place], leaving)
+    driving = asyncio.create_task(merger.drive(place, leaving=leaving))
+    await until(lambda: world.count(c.MERGE_BEHIND) == 2)
+    await world.say(ACME, said(3), said(4))
+    await until(lambda: world.count(c.MERGE_BEHIND) == 4)
+    leaving.set()
+    assert await driving
+    assert world.count(c.MERGE_BEHIND) == 0
+
+
 async def test_a_batch_is_a_request(world: World) -> None:
-    """Of a tenant's rate; what is too often waits and passes."""
-    world.keys.limit("acme", per_s=20.0)
-    await world.say(ACME, *(said(n) for n in range(90)))
+    """Of a tenant's rate; what is too often waits, the others' does not, and passes once the rate is raised."""
+    world.keys.limit("acme", per_s=0.001)
+    await world.say(ACME, *(said(n) for n in range(9)))
     async with driven(world, world.merger(batch_records=3)):
-        await until(lambda: total(world) == 90)
-    assert ids(await world.merged()) == [f"m{n}" for n in range(90)]
+        await until(lambda: total(world) == 3)
+        await world.say(GLOBEX, *(said(n, "globex/tom") for n in range(9)))
+        await until(lambda: total(world) == 3 + 9)
+        await until(lambda: world.count(c.MERGE_BEHIND) == 6)
+        world.keys.limit("acme", per_s=1000)
+        await until(lambda: total(world) == 9 + 9)
+    assert ids(await world.merged()) == [f"m{n}" for n in range(9)]
 
 
 async def test_an_inlet_that_cannot_be_read_stops_itself_alone(

@@ -137,19 +137,21 @@ class Merger:
                 if not waiting:
                     await pause(leaving, LOOK_AGAIN_S)
                 elif wait_s := self._keys.tenant_wait_s(_tenant(partition)):  # a batch counts as one request
-                    await pause(leaving, wait_s)
+                    await self._hold_on(leaving, min(wait_s, HELD_S))  # its rate may be raised meanwhile
                 else:
                     begun = True
                     done = await self._take(partition, waiting, leaving)
                     begun = False
                     waiting = waiting[done:]
                     if not done:
-                        await pause(leaving, HELD_S)
+                        await self._hold_on(leaving, HELD_S)
         except Stopped:
             return not begun
         finally:
             self._offsets.pop(partition, None)
             self._hold(partition, held=False)
+            if not self._offsets:  # nobody looks at their ends any more
+                self._on_behind(0)
         return True
 
     async def trim(self, leaving: asyncio.Event) -> None:
@@ -174,6 +176,13 @@ class Merger:
         if done:
             await self._trim(done)
             self._trimmed.update(done)
+
+    async def _hold_on(self, leaving: asyncio.Event, seconds: float) -> None:
+        """Wait so long, or until a stop; how many records wait is told also where nothing is read."""
+        await pause(leaving, seconds)
+        if not leaving.is_set():
+            with contextlib.suppress(HelamemError):  # whoever reads on says what is wrong
+                await self._ends.get()
 
     async def _read(self, at: TopicPartition, leaving: asyncio.Event) -> list[Record]:
         """Return what follows in a partition; where that cannot be read, none but this one waits."""

@@ -86,7 +86,7 @@ def taken(record: Record, tenant: str, partitions: int, most_bytes: int | None =
         raise Refused(
             "over-quota",
             Poison(
-                f"is longer than the {most_bytes:,} bytes that {tenant} may append in a day; send it in parts",
+                f"is longer than the {most_bytes:,} bytes that {tenant} may append here in a day; send it in parts",
                 "data.text",
             ),
         )
