@@ -104,16 +104,18 @@ def said(space: str, number: int, **fields: str) -> Event:
 
 def test_a_killed_merger_loses_nothing_and_doubles_nothing(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed in the middle and followed by two: every message has effect once, and the order of its space."""
-    monkeypatch.setenv("HELAMEM_BATCH_RECORDS", "20")
+    monkeypatch.setenv("HELAMEM_BATCH_RECORDS", "5")
     assert run("topics", "apply", "--inlet", "acme", "--inlet-partitions", "2").code == 0
     produce(fleet, "acme", (said(space, number) for number in range(EACH) for space in SPACES))
     first = fleet.merger()
     first.says("ready: ")
-    until(lambda: 0 < asyncio.run(left(fleet)) < len(SPACES) * EACH)
+    fleet.next_commit(GROUP)  # the first of some hundred
     first.process.kill()
     first.wait()
     assert asyncio.run(left(fleet)) > 0
     following = [fleet.merger("--ready-file", f"ready-{number}") for number in range(2)]
+    for one in following:
+        one.says("ready: ")
     until(lambda: asyncio.run(left(fleet)) == 0)
     for one in following:
         stopped = one.stop()
