@@ -9,6 +9,8 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -327,3 +329,12 @@ def test_architecture_names_what_is_there() -> None:
             else "streams/helamem/streams/pump.py"
         )
         assert f"def {name[1]}(" in (ROOT / file).read_text()
+
+
+def test_the_changelog_says_each_thing_once() -> None:
+    """Git keeps what both sides of a merge wrote there: no line stands in it twice, and no entry breaks off."""
+    text = (ROOT / "CHANGELOG.md").read_text()
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert [line for line, times in Counter(lines).items() if times > 1] == []
+    ends = [line for line, after in pairwise(lines) if line.startswith(("- ", "  ")) and not after.startswith("  ")]
+    assert [line for line in ends if not line.endswith(".")] == []
