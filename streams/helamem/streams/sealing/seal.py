@@ -123,7 +123,7 @@ class Opener:
             return words_of(data)
         if (key := self._key(event, data.sealed)) is None:
             return None
-        text = _decrypt(key, data.sealed.ciphertext, _context(event))
+        text = _decrypt(key, data.sealed.ciphertext, _context(event), "data.sealed.ciphertext")
         if isinstance(data, MemoryRecalled):
             opened: Wordy = replace(data, query=text)
         else:
@@ -141,8 +141,9 @@ class Opener:
             return claim_of(data)
         if (key := self._key(event, data.sealed)) is None:
             return NO_CLAIM
+        claim = _decrypt(key, data.sealed.claim, _context(event, "claim"), "data.sealed.claim")
         try:
-            return _CLAIM.decode(_decrypt(key, data.sealed.claim, _context(event, "claim")))
+            return _CLAIM.decode(claim)
         except msgspec.DecodeError:
             raise Poison("is no key with its value", "data.sealed.claim") from None
 
@@ -194,9 +195,9 @@ def _encrypt(key: bytes, plaintext: bytes, context: bytes) -> str:
     return base64.b64encode(nonce + AESGCM(_hmac(key, b"words")).encrypt(nonce, plaintext, context)).decode()
 
 
-def _decrypt(key: bytes, ciphertext: str, context: bytes) -> str:
+def _decrypt(key: bytes, ciphertext: str, context: bytes, field: str) -> str:
     try:
         raw = base64.b64decode(ciphertext, validate=True)
         return AESGCM(_hmac(key, b"words")).decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], context).decode()
     except (ValueError, InvalidTag):
-        raise Poison("was not sealed so for this event", "data.sealed.ciphertext") from None
+        raise Poison("was not sealed so for this event", field) from None
