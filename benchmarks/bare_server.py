@@ -6,7 +6,6 @@ message and the answer, as a route of the gateway would.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 
@@ -15,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from helamem.streams.gateway.answers import MessageAppended, PositionOut
 from helamem.streams.gateway.requests import MessageIn
-from helamem.streams.gateway.server import address_of, listening, server_of
+from helamem.streams.gateway.server import address_of, listening, run, server_of
 
 _ANSWER = MessageAppended(
     message_id="b1361fab-4f4f-478c-974d-ff604cec9cc5",
@@ -54,4 +53,4 @@ async def serve(app: ASGIApp) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(nothing if sys.argv[1] == "asgi" else framework()))
+    run(serve(nothing if sys.argv[1] == "asgi" else framework()))

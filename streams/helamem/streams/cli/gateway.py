@@ -105,18 +105,22 @@ def serve_here(home: Path, on_ready: Callable[[str, str], None]) -> None:
         home: The home.
         on_ready: Told the address, with the usual port or a free one where that is taken, and more of it in words.
     """
-    asyncio.run(_serve_home(home, LOOPBACK, (PORT, 0), (None, LOOPBACK), follows=True, on_ready=on_ready))
+    from helamem.streams.gateway.server import run  # noqa: PLC0415 - it imports uvicorn
+
+    run(_serve_home(home, LOOPBACK, (PORT, 0), (None, LOOPBACK), follows=True, on_ready=on_ready))
 
 
 def _run(home: Path, host: str, port: int, metrics: tuple[int | None, str], *, follows: bool, as_json: bool) -> None:
     if lacking := missing():
         raise BadInput(lacking)
+    from helamem.streams.gateway.server import run  # noqa: PLC0415 - it imports uvicorn
+
     log_from_now()
 
     def on_ready(address: str, more: str) -> None:
         say(f"answering for {home} at {address}{more}; stop with Ctrl-C or SIGTERM")
 
-    counts = asyncio.run(_serve_home(home, host, (port,), metrics, follows=follows, on_ready=on_ready))
+    counts = run(_serve_home(home, host, (port,), metrics, follows=follows, on_ready=on_ready))
     report(counts)
     rows = sorted(counts.items())
     show(
@@ -130,6 +134,7 @@ def _run_for_fleet(host: str, port: int, metrics: tuple[int | None, str], *, as_
     if lacking := missing():
         raise BadInput(lacking)
     from helamem.streams.config import load_config  # noqa: PLC0415 - it imports aiokafka
+    from helamem.streams.gateway.server import run  # noqa: PLC0415 - it imports uvicorn
 
     config = load_config()
     log_from_now(config.log_level)
@@ -140,7 +145,7 @@ def _run_for_fleet(host: str, port: int, metrics: tuple[int | None, str], *, as_
             "stop with Ctrl-C or SIGTERM"
         )
 
-    asyncio.run(_serve_fleet(config, host, port, metrics, on_ready))
+    run(_serve_fleet(config, host, port, metrics, on_ready))
     show({"counts": {}}, lambda console: None, as_json=as_json)
 
 
