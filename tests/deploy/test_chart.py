@@ -19,7 +19,7 @@ from helamem.streams.cli.gateway import PORT
 from helamem.streams.config import PREFIX, Config
 from helamem.streams.fleet.past import ROOM_BYTES
 from helamem.streams.gateway.server import GRACE_S
-from helamem.streams.inlet.merger import GROUP
+from helamem.streams.inlet.rules import GROUP
 from helamem.streams.lag import READS
 from helamem.streams.log.generation import specs_of
 from helamem.streams.log.kafka_configs import topic_configs
@@ -361,6 +361,18 @@ def test_topics_are_made_as_we_make_them(variant: str) -> None:
                 if acl["resource"]["type"] == "group"
                 else any(f"{base}.".startswith(named) for base in bases)
             )
+
+
+@pytest.mark.parametrize("user", ["worker", "auditor"])
+def test_who_asks_for_the_lag_may_look_at_every_group(user: str) -> None:
+    """Also at that of who merges, which `helamem lag` lists where there are inlets."""
+    acls = named("with all operators", "KafkaUser", f"mem-helamem-{user}")["authorization"]["acls"]
+    seen = {
+        acl["resource"]["name"]
+        for acl in acls
+        if acl["resource"]["type"] == "group" and "Describe" in acl["operations"]
+    }
+    assert seen == {*READS, GROUP}
 
 
 @pytest.mark.parametrize("replication", [1, 3])

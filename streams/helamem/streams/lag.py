@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -38,18 +38,19 @@ class PartitionLag(Struct, frozen=True, kw_only=True):
     """Records between the two; those that the log no longer holds are not counted."""
 
 
-async def lags(log: Log, processed: Processed) -> list[PartitionLag]:
+async def lags(log: Log, processed: Processed, reads: Mapping[str, Sequence[TopicSpec]] = READS) -> list[PartitionLag]:
     """Return the lag of every group in every partition that it reads.
 
     Args:
         log: Where the ends are.
         processed: How far a group has come: `log.committed`, or what the checkpoints of a store say.
+        reads: What each group reads.
 
     Raises:
         RetryLater: The log is away.
     """
     found = []
-    for group, specs in READS.items():
+    for group, specs in reads.items():
         partitions = [partition for spec in specs for partition in await log.partitions(spec.name)]
         offsets = await processed(group)  # before the ends: what is processed meanwhile makes no lag negative
         begins, ends = await log.begin_offsets(partitions), await log.end_offsets(partitions)

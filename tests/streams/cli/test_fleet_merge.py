@@ -18,7 +18,7 @@ from helamem.schemas.ids import derived_id
 from helamem.schemas.records import Headers, Record, TopicPartition
 from helamem.schemas.topics import CONVERSATIONS, TOPICS, TopicSpec, inlet_of
 from helamem.schemas.wire import Event, decode, encode
-from helamem.streams.inlet.merger import GROUP
+from helamem.streams.inlet.rules import GROUP
 from helamem.streams.log.kafka import KafkaLog
 from helamem.streams.log.kafka_inlets import delete_before, inlets_in
 from helamem.streams.log.kafka_settings import KafkaSettings
@@ -133,7 +133,10 @@ def test_a_killed_merger_loses_nothing_and_doubles_nothing(fleet: Fleet, monkeyp
 
 def test_a_tenant_reaches_its_own_spaces_alone(fleet: Fleet) -> None:
     """Its inlet says who it is: what names another tenant's space is put aside, with its place, and delays nobody."""
+    assert run("topics", "apply").code == 0
+    assert GROUP not in run("lag", "--kafka").json["groups"]
     assert run("topics", "apply", "--inlet", "acme").code == 0
+    assert fleet.lag(GROUP) == 0
     process = fleet.merger()
     process.says("ready: merging 1 inlets")
     theirs = said("globex/tom", 1, id=derived_id("message", "globex/tom", "m7"))
@@ -168,6 +171,7 @@ def test_a_tenant_reaches_its_own_spaces_alone(fleet: Fleet) -> None:
     assert stopped.code == 0, stopped.err
     assert stopped.json["counts"] == {"merged": 3, "refused other-tenant": 1}
     produce(fleet, "acme", [said("acme/mira", 3)])
+    assert fleet.lag(GROUP) == 1
     asyncio.run(deleted(fleet, inlet_of("acme")))
 
 

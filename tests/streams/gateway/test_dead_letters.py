@@ -18,7 +18,7 @@ from helamem.schemas.topics import ACCESS, CONVERSATIONS, inlet_of
 from helamem.schemas.wire import Event, decode, encode
 from helamem.streams import pump
 from helamem.streams.dead_letters import dead_letter
-from helamem.streams.inlet.merger import GROUP
+from helamem.streams.inlet.rules import GROUP
 from streams.gateway.asking import SPACE, Gateway, said
 
 LETTERS = "/v1/dead-letters"

@@ -20,7 +20,8 @@ from helamem.streams.backoff import Backoff
 from helamem.streams.gateway.keys import Keys
 from helamem.streams.gateway.quotas import Quotas
 from helamem.streams.inlet import merger as merging
-from helamem.streams.inlet.merger import GROUP, Merger, Taken
+from helamem.streams.inlet.merger import Merger, Taken
+from helamem.streams.inlet.rules import GROUP
 from helamem.streams.log.port import Log
 from helamem.streams.log.sqlite import SqliteLog
 from helamem.streams.metrics import catalogue as c

@@ -23,15 +23,13 @@ from helamem.streams.gateway.keys import Keys
 from helamem.streams.gateway.problems import Problem
 from helamem.streams.gateway.quotas import Quotas
 from helamem.streams.ingest.incoming import record_of
-from helamem.streams.inlet.rules import Fault, Refused, taken, text_bytes
+from helamem.streams.inlet.rules import GROUP, Fault, Refused, taken, text_bytes
 from helamem.streams.lately import Lately
 from helamem.streams.log.partitioner import MAX_KEY_BYTES
 from helamem.streams.log.port import Log
 from helamem.streams.logs import place_of, told
 from helamem.streams.pump import Commit
 
-GROUP = "merge"
-"""The consumer group that shares the inlets."""
 LOOK_AGAIN_S = 0.2
 """How often it is looked whether inlets have grown; all partitions are looked at together."""
 HELD_S = 1.0

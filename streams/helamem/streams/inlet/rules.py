@@ -16,6 +16,8 @@ from helamem.streams.dead_letters import unforeseen
 from helamem.streams.placement import check_place
 from helamem.streams.pump import event_of
 
+GROUP = "merge"
+"""The consumer group that shares the inlets."""
 SOURCE = "helamem/inlet"
 Fault = Literal["no-event", "other-type", "other-tenant", "misplaced", "sealed", "over-quota"]
 """What kept a record out."""

@@ -15,7 +15,8 @@ from helamem.streams.config import Config
 from helamem.streams.fleet.group import Group
 from helamem.streams.gateway.keys import Keys
 from helamem.streams.gateway.quotas import Quotas
-from helamem.streams.inlet.merger import GROUP, Merger, Taken, pause
+from helamem.streams.inlet.merger import Merger, Taken, pause
+from helamem.streams.inlet.rules import GROUP
 from helamem.streams.log.kafka import KafkaLog
 from helamem.streams.log.kafka_generations import checked_topics
 from helamem.streams.log.kafka_inlets import Inlets, delete_before, inlets_in

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from helamem.schemas.errors import RetryLater
-from helamem.streams.inlet.merger import GROUP, Taken
-from helamem.streams.inlet.rules import FAULTS
+from helamem.streams.inlet.merger import Taken
+from helamem.streams.inlet.rules import FAULTS, GROUP
 from helamem.streams.metrics import catalogue as c
 from helamem.streams.metrics.registry import Metrics
 
