@@ -1,4 +1,4 @@
-"""A run of the whole product that a real Prometheus watches: a library, a fleet, an archiver, an audit, a replay."""
+"""A run of the whole product that a real Prometheus watches: a library, a fleet and an inlet, an archiver and proofs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import httpx
 import orjson
 import pytest
 
-from fakes.events import distilled, record
+from fakes.events import distilled, message, record
 from fixtures.ports import free_ports
 from fixtures.prometheus import Prometheus
 from fixtures.webhook import Address
@@ -31,10 +31,11 @@ from helamem.streams.ingest.incoming import Incoming
 from helamem.streams.metrics import Metrics, exposed
 from streams.cli.fleet import Fleet
 from streams.cli.shell import ended, run, start
+from streams.cli.test_fleet_merge import produce
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-JOBS = ("library", "store", "worker", "gateway", "archive", "audit", "replay")
-STAYING = ("library", "store", "worker", "gateway", "archive")
+JOBS = ("library", "store", "worker", "gateway", "merge", "archive", "audit", "replay")
+STAYING = ("library", "store", "worker", "gateway", "merge", "archive")
 """Those that do not end by themselves."""
 EVERY_MS = 250
 _DEMO = files("helamem.streams.demo")
@@ -91,14 +92,15 @@ class _Run:
         self._home = folder / "home"
         self._fleet = fleet
         self._stack = stack
-        self._asked = self._posted = 0
+        self._asked = self._posted = self._written = 0
         self.texts: dict[str, bytes] = {}
 
     def start_fleet(self) -> None:
-        """Start a store process and a worker in which an agent of a platform runs."""
-        assert run("topics", "apply").code == 0
+        """Start a store process, a worker in which an agent of a platform runs, and what merges a tenant's inlet."""
+        assert run("topics", "apply", "--inlet", "acme").code == 0
         self._start("serving the store", "store", "--home", self._fleet.home, "--metrics", self._ports["store"])
         self._fleet.ready_worker("all", "--app", "facts_webhook:app", "--metrics", self._ports["worker"])
+        self._fleet.merger("--metrics", self._ports["merge"]).says("merging 1 inlets")
         self._start("answering for", "up", "--home", self._folder / "served", "--port", self._ports["gateway"])
 
     async def live(self, rounds: int, pause_s: float) -> None:
@@ -156,6 +158,11 @@ class _Run:
         facts = [record(distilled(f"{number}-{n}", f"fact {n} of {number}")) for n in range(3)]
         self._fleet.append(*part, *facts)
         self._posted += len(facts)
+        spaces = ("acme/mira", "bolt/mira")  # the second is no space of that tenant, and put aside
+        produce(
+            self._fleet, "acme", [message(f"own-{number}-{n}", "I said so.", space=at) for n, at in enumerate(spaces)]
+        )
+        self._written += len(spaces)
 
     def _ask_gateway(self) -> None:
         """Append, recall and follow events, and do what is turned away: too many headers, and a page of another's."""
@@ -174,6 +181,8 @@ class _Run:
         """Wait until Prometheus has seen what was done, so that what is done next is seen as something new."""
         self.prometheus.eventually(f'helamem_recall_seconds_count{{stage="total"}} >= {self._asked}')
         self.prometheus.eventually(f"sum(faust_event_seconds_count) >= {self._posted}")
+        merged = "sum(helamem_inlet_merged_total) + sum(helamem_inlet_refused_total)"
+        self.prometheus.eventually(f"{merged} == {self._written}")
         self.prometheus.eventually("max(helamem_lag_records) == 0")
         # What came up last has no rate before it was read twice.
         twice_s = time.time() + 2 * EVERY_MS / 1000
