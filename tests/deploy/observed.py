@@ -1,4 +1,4 @@
-"""A run of the whole product that a real Prometheus watches: a library, a fleet and an inlet, an archiver and proofs."""
+"""A run of the whole product that a real Prometheus watches: a library, a fleet, an inlet, an archiver and proofs."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class _Run:
         assert run("topics", "apply", "--inlet", "acme").code == 0
         self._start("serving the store", "store", "--home", self._fleet.home, "--metrics", self._ports["store"])
         self._fleet.ready_worker("all", "--app", "facts_webhook:app", "--metrics", self._ports["worker"])
-        self._fleet.merger("--metrics", self._ports["merge"]).says("merging 1 inlets")
+        self._fleet.merger("--metrics", self._ports["merge"]).says("merging 1 inlet,")
         self._start("answering for", "up", "--home", self._folder / "served", "--port", self._ports["gateway"])
 
     async def live(self, rounds: int, pause_s: float) -> None:

@@ -138,7 +138,7 @@ def test_a_tenant_reaches_its_own_spaces_alone(fleet: Fleet) -> None:
     assert run("topics", "apply", "--inlet", "acme").code == 0
     assert fleet.lag(GROUP) == 0
     process = fleet.merger()
-    process.says("ready: merging 1 inlets")
+    process.says("ready: merging 1 inlet")
     theirs = said("globex/tom", 1, id=derived_id("message", "globex/tom", "m7"))
     produce(fleet, "acme", [said("acme/mira", 1), theirs, said("acme/mira", 2)], (("traceparent", TRACE.encode()),))
     made = run("topics", "apply", "--inlet", "globex")

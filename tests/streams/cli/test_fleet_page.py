@@ -37,7 +37,7 @@ def test_the_page_is_true(fleet: Fleet, tmp_path: Path, monkeypatch: pytest.Monk
             with serving(1) as (gateway,):
                 gateway.stop()
         elif arguments[0] == "merge":
-            fleet.merger(*arguments[1:]).says("ready: merging 1 inlets")
+            fleet.merger(*arguments[1:]).says("ready: merging 1 inlet")
         elif arguments[0] == "worker":
             fleet.ready_worker(*arguments[1:])
         else:

@@ -129,9 +129,8 @@ class _Running:
             self._ready_file.touch()
         if inlets != self._said:  # the group shares them out anew whenever somebody comes or goes
             self._said = inlets
-            named = (
-                f"merging {len(inlets)} inlets" if inlets else "no inlets yet, helamem topics apply --inlet makes one"
-            )
+            many = f"merging {len(inlets)} inlet{'' if len(inlets) == 1 else 's'}"
+            named = many if inlets else "no inlets yet, helamem topics apply --inlet makes one"
             say(f"ready: {named}, on Kafka at {self._config.kafka_servers}; stop with Ctrl-C or SIGTERM")
 
     def _note(self, taken: Taken) -> None:
