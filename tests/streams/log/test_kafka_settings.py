@@ -12,7 +12,7 @@ from aiokafka import codec, errors
 from helamem.schemas.errors import ConfigurationError, RetryLater
 from helamem.streams.log.kafka_errors import explained
 from helamem.streams.log.kafka_settings import KafkaSettings
-from helamem.streams.log.port import TakesNoRecords
+from helamem.streams.log.port import TakesNoRecordsError
 
 
 def test_secrets_are_not_shown() -> None:
@@ -71,7 +71,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         (errors.NotEnoughReplicasError(), RetryLater, "NotEnoughReplicasError"),
         (errors.UnknownTopicOrPartitionError(), ConfigurationError, "helamem topics apply"),
         (errors.TopicAuthorizationFailedError("t"), ConfigurationError, "check user, password"),
-        (errors.MessageSizeTooLargeError(), TakesNoRecords, "max.message.bytes"),
+        (errors.MessageSizeTooLargeError(), TakesNoRecordsError, "max.message.bytes"),
         (errors.UnsupportedCodecError("zstd"), ConfigurationError, "pip install cramjam"),
         (errors.CommitFailedError(), ConfigurationError, "stop them"),
     ],

@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from helamem.streams.gateway.problems import MOST_HEAD_BYTES, too_many_headers
 
 
-class _Together(asyncio.Transport):
+class Together(asyncio.Transport):
     """Sends what is written in one turn of the event loop together: an answer's head goes with its body.
 
     Each packet costs the server, and who waits for it, about as much as all the reading of a request.
@@ -35,13 +35,13 @@ class _Together(asyncio.Transport):
             self._held = data
             self._loop.call_soon(self.flush)
         else:
-            held, self._held = self._held, None
-            self._transport.write(b"".join((held, data)))
+            self._held = b"".join((self._held, data))
+            self.flush()
 
     def flush(self) -> None:
-        """Send what is held."""
-        if self._held is not None:
-            held, self._held = self._held, None
+        """Send what is held, unless whom it is for has gone: uvloop takes nothing any more then, and says so loudly."""
+        held, self._held = self._held, None
+        if held is not None and not self._transport.is_closing():
             self._transport.write(held)
 
     def is_closing(self) -> bool:
@@ -64,7 +64,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Begin a connection."""
         super().connection_made(transport)
-        self._answers = _Together(transport)
+        self._answers = Together(transport)
 
     def data_received(self, data: bytes) -> None:
         """Read on; a body is handed on as it comes."""

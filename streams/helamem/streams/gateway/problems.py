@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from helamem.schemas.errors import BadInput, ConfigurationError, Conflict, HelamemError, NotFound, RetryLater
-from helamem.streams.log.port import TakesNoRecords
+from helamem.streams.log.port import TakesNoRecordsError
 from helamem.streams.log.writer_lock import InUseError
 
 MEDIA_TYPE = "application/problem+json"
@@ -91,7 +91,7 @@ def problem_of(error: HelamemError) -> Problem:
             return Problem(409, "conflict", str(error))
         case BadInput():
             return Problem(400, "bad-input", str(error))
-        case RetryLater() | InUseError() | TakesNoRecords():
+        case RetryLater() | InUseError() | TakesNoRecordsError():
             return away(str(error))
         case ConfigurationError():
             return Problem(500, "configuration", str(error))

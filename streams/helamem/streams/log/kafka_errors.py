@@ -6,7 +6,7 @@ from aiokafka import errors
 
 from helamem.schemas.errors import ConfigurationError, HelamemError, RetryLater
 from helamem.streams.log.kafka_settings import KafkaSettings
-from helamem.streams.log.port import TakesNoRecords
+from helamem.streams.log.port import TakesNoRecordsError
 
 FAILURES = (errors.KafkaError, errors.ConsumerStoppedError, TimeoutError, OSError)
 """What aiokafka raises when something does not work; anything else is a bug."""
@@ -44,7 +44,7 @@ _SENTENCES: tuple[tuple[_Kinds, type[HelamemError], str], ...] = (
     ),
     (
         (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError),
-        TakesNoRecords,
+        TakesNoRecordsError,
         "{where} takes no record this large, or none at all during a migration, {doing}; wait or set max.message.bytes",
     ),
     (

@@ -9,7 +9,7 @@ from helamem.schemas.errors import ConfigurationError
 from helamem.schemas.records import NewRecord, Record, TopicPartition
 
 
-class TakesNoRecords(ConfigurationError):  # noqa: N818 - it says what the log does
+class TakesNoRecordsError(ConfigurationError):
     """The log refuses what it should take, as during a migration: whoever asks over the network may try again."""
 
 
