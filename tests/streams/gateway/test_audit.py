@@ -61,6 +61,17 @@ async def test_a_difference_between_two_moments(gateway: Gateway) -> None:
     assert (await gateway.get(f"{SPACE}/diff", params={"before": "1990-01-01T00:00:00Z"})).status_code == 400
 
 
+async def test_a_parameter_that_nobody_heeds_is_refused(gateway: Gateway) -> None:
+    """Its answer would be taken for one to another question: that nothing changed since then, say."""
+    await gateway.remember(TEXTS[0])
+    wrong = await gateway.get(f"{SPACE}/diff", params={"from": "2020-01-01T00:00:00Z"})
+    (error,) = wrong.json()["errors"]
+    assert (wrong.status_code, error["field"], "after, before" in error["reason"]) == (422, "query.from", True), error
+    wrong = await gateway.post(f"{SPACE}/recall?k=3", {"query": "Bergen"})
+    (error,) = wrong.json()["errors"]
+    assert (wrong.status_code, error["field"], "no parameters" in error["reason"]) == (422, "query.k", True), error
+
+
 async def test_an_erasure_is_whole_and_the_gateway_goes_on(gateway: Gateway) -> None:
     """A dry run changes nothing; meanwhile others are told to come again, and afterwards the words are gone."""
     ids = await gateway.remember(*TEXTS)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
@@ -27,6 +28,7 @@ class GuardedRoute(APIRoute):
         answer = super().get_route_handler()
         method = "".join(self.methods or ())
         path, rights, takes_json = self.path, NEEDED[method, self.path], self.body_field is not None
+        parameters = sorted(one.alias for one in self.dependant.query_params)
 
         async def guarded(request: Request) -> Response:
             request.scope[ROUTE] = path
@@ -39,6 +41,7 @@ class GuardedRoute(APIRoute):
                 accessed.let_in(path)
                 if accessed.spaces and caller.name is not None:
                     accessed.check_room(service_of(request).trail)
+                _check_parameters(request, parameters)
             if takes_json and not _is_json(request.headers.get("content-type", "")):
                 raise Problem(
                     415, "not-json", "the body must be application/json; set the header Content-Type to what it is"
@@ -46,6 +49,20 @@ class GuardedRoute(APIRoute):
             return await answer(request)
 
         return guarded
+
+
+def _check_parameters(request: Request, known: Sequence[str]) -> None:
+    """Refuse what nobody heeds: the answer would be taken for one to another question.
+
+    Raises:
+        RequestValidationError: Something in the query is no parameter.
+    """
+    there = f"there is no such parameter, but {', '.join(known)}" if known else "there are no parameters"
+    wrong = [name for name in request.query_params if name not in known]
+    if wrong:
+        raise RequestValidationError(
+            [{"type": "extra_forbidden", "loc": ("query", name), "msg": there} for name in wrong]
+        )
 
 
 def _is_json(content_type: str) -> bool:
