@@ -1,4 +1,4 @@
-"""A long log of messages and recalls with its embeddings recorded: what replays and past states are measured on.
+"""A long log of messages and recalls, and what encoding keeps beside it: what replays and past states are measured on.
 
 Nine of ten messages and recalls go round a hundred spaces, the tenth goes to one large space.
 """
@@ -18,6 +18,7 @@ from benchmarks.timing import significant
 from msgspec import Struct, structs
 
 from helamem.processors.embedder.wordllama import WordLlamaEmbedder
+from helamem.processors.encoding.reading import Said
 from helamem.schemas.records import NewRecord
 from helamem.streams.async_memory import AsyncMemory, Message
 from helamem.streams.embedding_cache import EmbeddingCache
@@ -58,7 +59,10 @@ def _recalls(history: History) -> Iterator[NewRecord]:
 
 
 async def write(home: Path, history: History) -> float:
-    """Make a home whose log holds the history, nothing of it processed; return events appended a second."""
+    """Make a home whose log holds the history, nothing of it processed; return events appended a second.
+
+    Vectors and what is read of messages are kept as encoding would have kept them.
+    """
     embedder = WordLlamaEmbedder()
     said, recalls = _said(history.messages), _recalls(history)
     took = 0.0
@@ -67,7 +71,7 @@ async def write(home: Path, history: History) -> float:
         with EmbeddingCache(embedder, Home.look(home).embeddings_path) as cache:
             for done in range(APPEND, history.messages + APPEND, APPEND):
                 chunk = list(islice(said, APPEND))
-                cache.embed([f"{one.speaker}: {one.text}" for one in chunk])
+                cache.embed_and_read([Said(one.speaker, one.text, sealed=False) for one in chunk])
                 some = list(islice(recalls, history.recalls * done // history.messages - asked))
                 asked += len(some)
                 begin = time.perf_counter()
