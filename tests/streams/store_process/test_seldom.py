@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -104,7 +105,7 @@ async def test_only_so_many_rows_are_held_back(
     seldom: SeldomFlushed, store: RemoteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Then all are written, in pieces, and a checkpoint that covers them can be saved with the next ones."""
-    monkeypatch.setattr("helamem.streams.store_process.seldom.MOST_ROWS", 3)
+    monkeypatch.setattr("helamem.streams.store_process.seldom.MANY_ROWS", 3)
     monkeypatch.setattr("helamem.streams.store_process.seldom._ROWS_AT_ONCE", 2)
     ids = [memory(number).turn.id for number in range(3)]
     for number in range(3):
@@ -114,6 +115,42 @@ async def test_only_so_many_rows_are_held_back(
         await seldom.save_checkpoint(replace(checkpoint(b"%d" % number, number), group=CO_ACTIVATION))
     assert (await store.edge_rows(A, ids)).keys() == {*ids}
     assert [one.state for one in (await store.load_checkpoints(CO_ACTIVATION)).values()] == [b"1"]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_who_has_more_rows_waits_while_some_are_written(
+    seldom: SeldomFlushed, store: RemoteStore, monkeypatch: pytest.MonkeyPatch, *, fails: bool
+) -> None:
+    """They come in less time than they are written in; where the writing fails, who waits writes them himself."""
+    for name, value in (("MANY_ROWS", 2), ("MOST_ROWS", 4), ("_ROWS_AT_ONCE", 2)):
+        monkeypatch.setattr(f"helamem.streams.store_process.seldom.{name}", value)
+    flush, goes_on, failures = RemoteStore.flush, asyncio.Event(), ["the disk is away"] if fails else []
+
+    async def slow(store: RemoteStore) -> None:
+        await goes_on.wait()
+        if failures:
+            raise OSError(failures.pop())
+        await flush(store)
+
+    monkeypatch.setattr(RemoteStore, "flush", slow)
+    for number in range(2):
+        await seldom.write(Writes(edges=(row(memory(number), number),)))
+    flushing = asyncio.create_task(seldom.flush())
+    await asyncio.sleep(0)  # it has begun with those two
+    for number in range(2, 4):
+        await seldom.write(Writes(edges=(row(memory(number), number),)))
+    one_more = asyncio.create_task(seldom.write(Writes(edges=(row(memory(4), 4),))))
+    done, _ = await asyncio.wait({one_more}, timeout=0.1)
+    assert not done
+    goes_on.set()
+    await one_more
+    if fails:
+        with pytest.raises(OSError, match="the disk is away"):
+            await flushing
+    await asyncio.gather(flushing, return_exceptions=True)
+    ids = [memory(number).turn.id for number in range(5)]
+    assert (await store.edge_rows(A, ids)).keys() == {*ids[: 4 if fails else 2]}
+    assert (await seldom.edge_rows(A, ids)).keys() == {*ids}
 
 
 async def test_a_flush_that_fails_saves_no_checkpoint(seldom: SeldomFlushed, monkeypatch: pytest.MonkeyPatch) -> None:

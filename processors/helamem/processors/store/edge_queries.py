@@ -127,9 +127,9 @@ def insertion(points: list[Point]) -> UpdateOperation:
     return UpdateOperation.upsert_points(points, update_mode=UpdateMode.InsertOnly)
 
 
-def replacement(points: list[Point], position: Position) -> UpdateOperation:
-    """Return the operation that writes points where they are absent or older than a position."""
-    return UpdateOperation.upsert_points(points, condition=_older(position))
+def replacement(points: list[Point]) -> UpdateOperation:
+    """Return the operation that writes points whatever is stored."""
+    return UpdateOperation.upsert_points(points)
 
 
 def amendment(fact: FactRecord) -> UpdateOperation:

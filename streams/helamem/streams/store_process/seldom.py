@@ -23,8 +23,10 @@ from helamem.streams.store_process.client import TIMEOUT_S, RemoteStore
 SETTLE_BYTES = 32 * 1024**2
 """Of writes after which they are made durable: some 15,000 memories, a second or two of work."""
 _ROWS_AT_ONCE = 32_768
-MOST_ROWS = 262_144
-"""Rows of edges that are held back, each of 1 kB at most."""
+MANY_ROWS = 262_144
+"""Rows of edges that are held back, each of 1 kB at most, before they are written."""
+MOST_ROWS = 2 * MANY_ROWS
+"""Rows at which whoever has more waits: while some are written others come in, in less time."""
 
 
 class SeldomFlushed(RemoteStore):
@@ -40,9 +42,15 @@ class SeldomFlushed(RemoteStore):
         self._rows: dict[tuple[str, str], EdgeRow] = {}
         """By space and memory."""
         self._settling = asyncio.Lock()
+        self._let_some_go = asyncio.Event()
 
     async def write(self, writes: Writes) -> None:
-        """Make the writes visible, and hold rows of edges back."""
+        """Make the writes visible, and hold rows of edges back; wait where there are too many."""
+        while writes.edges and len(self._rows) >= MOST_ROWS:
+            if self._settling.locked():
+                await self._let_some_go.wait()
+            else:
+                await self.settle()
         self._rows.update({(row.space, row.memory_id): row for row in writes.edges})
         await super().write(replace(writes, edges=()))
 
@@ -54,7 +62,7 @@ class SeldomFlushed(RemoteStore):
 
     async def flush(self) -> None:
         """Make all that was written durable if that is much and nobody is doing it; put it off otherwise."""
-        full = len(self._rows) >= MOST_ROWS
+        full = len(self._rows) >= MANY_ROWS
         if (full or self._unflushed.size_bytes >= SETTLE_BYTES) and not self._settling.locked():
             await self._settle(rows=full)
 
@@ -81,17 +89,20 @@ class SeldomFlushed(RemoteStore):
 
     async def _settle(self, *, rows: bool) -> None:
         """Make durable what was written, with the rows that are held back or without them and what speaks of them."""
-        async with self._settling:
-            ready = [one for one in self._pending.values() if rows or one.group != CO_ACTIVATION]
-            if rows:
-                held = list(self._rows.items())
-                for begin in range(0, len(held), _ROWS_AT_ONCE):
-                    await self._let_go(held[begin : begin + _ROWS_AT_ONCE])
-            await super().flush()
-            for checkpoint in ready:
-                await super().save_checkpoint(checkpoint)
-                if self._pending.get((checkpoint.group, checkpoint.partition)) is checkpoint:
-                    del self._pending[checkpoint.group, checkpoint.partition]
+        try:
+            async with self._settling:
+                ready = [one for one in self._pending.values() if rows or one.group != CO_ACTIVATION]
+                if rows:
+                    held = list(self._rows.items())
+                    for begin in range(0, len(held), _ROWS_AT_ONCE):
+                        await self._let_go(held[begin : begin + _ROWS_AT_ONCE])
+                await super().flush()
+                for checkpoint in ready:
+                    await super().save_checkpoint(checkpoint)
+                    if self._pending.get((checkpoint.group, checkpoint.partition)) is checkpoint:
+                        del self._pending[checkpoint.group, checkpoint.partition]
+        finally:
+            self._tell_who_waits()
 
     async def _let_go(self, held: Sequence[tuple[tuple[str, str], EdgeRow]]) -> None:
         """Write rows that were held back, and make them durable: the client keeps a copy of what is not."""
@@ -100,6 +111,11 @@ class SeldomFlushed(RemoteStore):
         for key, row in held:
             if self._rows[key] is row:  # and not a newer one, which came meanwhile
                 del self._rows[key]
+        self._tell_who_waits()
+
+    def _tell_who_waits(self) -> None:
+        self._let_some_go.set()
+        self._let_some_go = asyncio.Event()
 
 
 class LateFlushed(EdgeStore):
