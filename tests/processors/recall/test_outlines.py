@@ -69,12 +69,12 @@ async def test_what_is_kept_is_what_the_store_says(one: Machine, most_rows: int)
         assert found.named(QUERY).tolist() == [names(QUERY, turn.speaker) for turn in expected]
         assert found.claimed(asked) == {turn.id: turn.claims for turn in expected if turn.claims}
         places = [found.place_of(turn.id) for turn in expected]
-        assert [(found.conversations[at[0]], at[1]) for at in places if at] == [
-            (turn.conversation, turn.turn) for turn in expected
-        ]
+        assert places == found.places.tolist()
+        at = [found.at(place) for place in found.places.tolist()]
+        assert at == [(turn.conversation, turn.turn) for turn in expected]
         assert found.place_of(memory_id(other, "m1")) is None
-        near = found.around(np.arange(min(3, len(expected))), 2)
-        assert near == {(at[0], at[1] + step) for at in places[:3] if at for step in range(-2, 3) if at[1] + step >= 0}
+        near = {*map(found.at, found.around(np.arange(min(3, len(expected))), 2))}
+        assert near == {(name, turn + step) for name, turn in at[:3] for step in range(-2, 3) if turn + step >= 0}
         until = found.said_until(START_MS + 25)
         assert until.ids == [turn.id for turn in expected if turn.time_ms <= START_MS + 25]
         assert np.array_equal(until.words, found.words[found.time_ms <= START_MS + 25])

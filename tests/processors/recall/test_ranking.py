@@ -107,8 +107,7 @@ def test_temporal_spreading(members: list[tuple[float, int, int, bool]], data: s
         np.array(seeds, dtype=np.int64),
         p,
         asking=np.array([m[3] for m in members], dtype=bool),
-        conversation=np.array([m[1] for m in members], dtype=np.int64),
-        turn=np.array([m[2] for m in members], dtype=np.int64),
+        places=np.array([1000 * m[1] + m[2] for m in members], dtype=np.int64),
     )
     for j, (_, conversation, turn, _) in enumerate(members):
         gifts = {}

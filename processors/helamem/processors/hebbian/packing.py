@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from helamem.processors.hebbian.decay import Weights
 from helamem.processors.hebbian.row import Numbers, Rows
 from helamem.schemas.errors import ConfigurationError
 
@@ -38,6 +39,21 @@ class Edge(NamedTuple):
     weight: int
     """In units of 2⁻³²."""
     as_of_ms: int
+
+
+class Edges(NamedTuple):
+    """The edges of several rows one after another; arrays have shape (n,)."""
+
+    row: Numbers
+    """The index of its row."""
+    high: Weights
+    """First eight bytes of the neighbour's id."""
+    low: Weights
+    """Last eight bytes of the neighbour's id."""
+    weights: Weights
+    """In units of 2⁻³²."""
+    as_of: Numbers
+    """Milliseconds since 1970."""
 
 
 def pack(edges: Iterable[Edge]) -> bytes:
@@ -70,24 +86,39 @@ def pack_rows(rows: Rows) -> list[bytes]:
     return [packed[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
+def unpack_edges(packed: Sequence[bytes]) -> Edges:
+    """Return the edges of packed rows as arrays, row by row and slot by slot."""
+    flat = np.frombuffer(b"".join(packed), dtype=_MANY)
+    return Edges(
+        row=np.repeat(np.arange(len(packed)), _counts(packed)),
+        high=flat["high"].astype(np.uint64),
+        low=flat["low"].astype(np.uint64),
+        weights=flat["weight_high"].astype(np.uint64) << np.uint64(32) | flat["weight_low"],
+        as_of=flat["as_of_high"].astype(np.int64) << 32 | flat["as_of_low"],
+    )
+
+
 def unpack_rows(packed: Sequence[bytes], neighbours: int) -> Rows:
     """Return packed rows as arrays that are wide enough for `neighbours` edges and for the longest row."""
-    sizes: Numbers = np.fromiter(map(len, packed), dtype=np.int64, count=len(packed))
-    _check(int(np.gcd.reduce(sizes, initial=0)))
-    counts = sizes // EDGE_BYTES
-    width = max(neighbours, int(counts.max(initial=0)))
-    used = np.arange(width) < counts[:, None]
-    flat = np.frombuffer(b"".join(packed), dtype=_MANY)
+    counts = _counts(packed)
+    edges = unpack_edges(packed)
+    used = np.arange(max(neighbours, int(counts.max(initial=0)))) < counts[:, None]
     rows = Rows(
         high=np.zeros(used.shape, dtype=np.uint64),
         low=np.zeros(used.shape, dtype=np.uint64),
         weights=np.zeros(used.shape, dtype=np.uint64),
         as_of=np.zeros(used.shape, dtype=np.int64),
     )
-    rows.high[used], rows.low[used] = flat["high"], flat["low"]
-    rows.weights[used] = flat["weight_high"].astype(np.uint64) << np.uint64(32) | flat["weight_low"]
-    rows.as_of[used] = flat["as_of_high"].astype(np.int64) << 32 | flat["as_of_low"]
+    rows.high[used], rows.low[used] = edges.high, edges.low
+    rows.weights[used], rows.as_of[used] = edges.weights, edges.as_of
     return rows
+
+
+def _counts(packed: Sequence[bytes]) -> Numbers:
+    """Return how many edges each row has."""
+    sizes: Numbers = np.fromiter(map(len, packed), dtype=np.int64, count=len(packed))
+    _check(int(np.gcd.reduce(sizes, initial=0)))
+    return sizes // EDGE_BYTES
 
 
 def _check(size: int) -> None:

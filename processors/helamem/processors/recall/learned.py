@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from helamem.processors.hebbian.decay import CAP, decayed_array, tick, ticks
-from helamem.processors.hebbian.packing import unpack_rows
+from helamem.processors.hebbian.packing import unpack_edges
 from helamem.processors.hebbian.spreading import Activation
 from helamem.schemas.ids import id_bytes, id_text
 
@@ -34,16 +34,15 @@ def spread_packed(
     lending = sorted((id_bytes(id_), id_, base) for id_, base in seeds if packed.get(id_))
     if not lending:
         return []
-    rows = unpack_rows([packed[id_] for _, id_, _ in lending], 0)
-    weights = decayed_array(rows.weights, tick(time_ms, half_life_ms) - ticks(rows.as_of, half_life_ms))
-    strengths = weights.sum(axis=1).astype(np.float64)
-    bases = np.array([base for _, _, base in lending])
-    shares = beta * bases / np.sqrt(np.maximum(strengths, 1.0) * CAP)
-    seed, slot = np.nonzero(weights)  # seed by seed, so sums are taken in the order of the seeds' ids
-    if not len(seed):
+    edges = unpack_edges([packed[id_] for _, id_, _ in lending])
+    weights = decayed_array(edges.weights, tick(time_ms, half_life_ms) - ticks(edges.as_of, half_life_ms))
+    left = np.flatnonzero(weights)  # seed by seed, so sums are taken in the order of the seeds' ids
+    if not len(left):
         return []
-    gifts = shares[seed] * weights[seed, slot]
-    high, low = rows.high[seed, slot], rows.low[seed, slot]
+    seed, high, low, weights = edges.row[left], edges.high[left], edges.low[left], weights[left]
+    strengths = np.bincount(seed, weights=weights, minlength=len(lending))  # whole numbers below 2⁵³, so exact
+    bases = np.array([base for _, _, base in lending])
+    gifts = (beta * bases / np.sqrt(np.maximum(strengths, 1.0) * CAP))[seed] * weights
     # Of one receiver's gifts the largest first, and of equal ones that of the lowest seed.
     order = np.lexsort((-gifts, low, high))  # stable, and the seeds stand in order
     high, low = high[order], low[order]

@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from helamem.processors.consolidation.claims.claim import Claim
 from helamem.processors.recall.ranking import Bools, Ints, asks, names, word_count
-from helamem.processors.store.port import MemoryStore, Turn
+from helamem.processors.store.port import MemoryStore, Place, Turn
 
 KEPT = 200_000
 """Rows kept for all spaces, about 150 bytes each; what is not there is read again."""
 _FIRST_ROWS = 32
 """Room of a new table; it doubles whenever it is full."""
+_APART = 2**32
+"""Between the places of one conversation and those of the next; none has so many turns."""
 
 
 class Outlines(NamedTuple):
@@ -40,16 +42,26 @@ class Outlines(NamedTuple):
     """Names of speakers by number."""
     claims: Mapping[str, tuple[Claim, ...]]
     """What turns of the space claim, by id; most claim nothing and are not there."""
-    place_of: Callable[[str], tuple[int, int] | None]
-    """The number of the conversation of a turn of the space, and its own; None where it is not kept."""
+    place_of: Callable[[str], int | None]
+    """The place of a turn of the space; None where it is not kept."""
 
-    def around(self, rows: Ints, reach: int) -> set[tuple[int, int]]:
+    @property
+    def places(self) -> Ints:
+        """Return a number for the place of each, shape (n,): in a conversation as far apart as the turns are."""
+        return self.conversation * _APART + self.turn
+
+    def around(self, rows: Ints, reach: int) -> set[int]:
         """Return the places of the turns at some rows, shape (m,), and of up to `reach` turns before and after each."""
         return {
-            (number, near)
-            for number, turn in zip(self.conversation[rows].tolist(), self.turn[rows].tolist(), strict=True)
-            for near in range(max(0, turn - reach), turn + reach + 1)
+            near
+            for place in self.places[rows].tolist()
+            for near in range(place - min(place % _APART, reach), place + reach + 1)
         }
+
+    def at(self, place: int) -> Place:
+        """Return the name of the conversation of a place, and the number of the turn in it."""
+        number, turn = divmod(place, _APART)
+        return self.conversations[number], turn
 
     def claimed(self, ids: Iterable[str]) -> dict[str, tuple[Claim, ...]]:
         """Return what those of some turns claim that claim anything, by id."""
@@ -57,9 +69,10 @@ class Outlines(NamedTuple):
 
     def named(self, query: str) -> Bools:
         """Return whether a query names the speaker, shape (n,)."""
-        numbers, which = np.unique(self.speaker, return_inverse=True)
-        named = np.array([names(query, self.speakers[number]) for number in numbers.tolist()], dtype=np.bool_)
-        return named[which]
+        named = np.zeros(len(self.speakers), dtype=np.bool_)
+        for number in {*self.speaker.tolist()}:
+            named[number] = names(query, self.speakers[number])
+        return named[self.speaker]
 
     def said_until(self, time_ms: int) -> Outlines:
         """Return those that were said at a time or before."""
@@ -96,9 +109,12 @@ class OutlineCache:
     async def of(self, space: str, memory_ids: Sequence[str]) -> Outlines:
         """Return the outlines of those memories that exist in the space, in their order."""
         table = self._forget(space) or _Table()
-        if missing := [id_ for id_ in memory_ids if id_ not in table.row_of]:
+        rows = table.rows(memory_ids)
+        if None in rows:
+            missing = [id_ for id_, row in zip(memory_ids, rows, strict=True) if row is None]
             table.add((await self._store.turns(space, missing)).values())
-        answer = table.outlines(memory_ids)
+            rows = table.rows(memory_ids)
+        answer = table.outlines(memory_ids, rows)
         if table.row_of:  # a space that nobody knows is not kept
             self._keep(space, table)
         return answer
@@ -153,18 +169,22 @@ class _Table:
             if turn.claims:
                 self._claims[turn.id] = turn.claims
 
-    def _place_of(self, memory_id: str) -> tuple[int, int] | None:
+    def _place_of(self, memory_id: str) -> int | None:
         row = self.row_of.get(memory_id)
-        return None if row is None else (int(self._columns[0, row]), int(self._columns[2, row]))
+        return None if row is None else int(self._columns[0, row]) * _APART + int(self._columns[2, row])
 
-    def outlines(self, memory_ids: Iterable[str]) -> Outlines:
-        """Return the rows of those memories that are here."""
-        row_of = self.row_of
-        ids = [id_ for id_ in memory_ids if id_ in row_of]
-        rows = np.array([row_of[id_] for id_ in ids], dtype=np.int64)
-        conversation, speaker, turn, asking, words, time_ms = self._columns[:, rows]
+    def rows(self, memory_ids: Sequence[str]) -> list[int | None]:
+        """Return which row each memory has, None for one that is not here."""
+        return [*map(self.row_of.get, memory_ids)]
+
+    def outlines(self, memory_ids: Sequence[str], rows: Sequence[int | None]) -> Outlines:
+        """Return the outlines of memories that have these rows, without those that are not here."""
+        if None in rows:
+            memory_ids = [id_ for id_, row in zip(memory_ids, rows, strict=True) if row is not None]
+            rows = [row for row in rows if row is not None]
+        conversation, speaker, turn, asking, words, time_ms = self._columns[:, np.array(rows, dtype=np.int64)]
         return Outlines(
-            ids=ids,
+            ids=[*memory_ids],
             conversation=conversation,
             turn=turn,
             asks=asking.astype(np.bool_),

@@ -116,7 +116,7 @@ def aged(similarity: Floats, age_ms: Ints, parameters: RankingParameters) -> Flo
 
 
 def spread_temporal(
-    similarity: Floats, seeds: Ints, parameters: RankingParameters, *, asking: Bools, conversation: Ints, turn: Ints
+    similarity: Floats, seeds: Ints, parameters: RankingParameters, *, asking: Bools, places: Ints
 ) -> tuple[Floats, Ints]:
     """Return the activation that seeds lend to the turns around them, and who lent most; shapes (n,) → (n,), (n,).
 
@@ -129,23 +129,21 @@ def spread_temporal(
         seeds: Indices of the m seeds.
         parameters: Weights and reach.
         asking: Whether a member asks.
-        conversation: A number per conversation.
-        turn: Place in its conversation.
+        places: As far apart as the turns are within a conversation, and farther than `reach` between two.
     """
     if not len(seeds) or not len(similarity):
         return np.zeros_like(similarity), np.full(len(similarity), -1, dtype=np.int64)
-    reach = parameters.reach
-    by_step = np.zeros(2 * reach + 3)
-    for step in range(1, reach + 1):
-        by_step[reach + 1 + step] = by_step[reach + 1 - step] = parameters.temporal * parameters.falloff ** (step - 1)
-    steps = turn[None, :] - turn[seeds, None]
-    weight = by_step[np.clip(steps, -reach - 1, reach + 1) + reach + 1]
-    weight = weight + parameters.answer * (asking[seeds, None] & (steps == 1))
-    lent = similarity[seeds, None] * weight * (conversation[None, :] == conversation[seeds, None])
+    beyond = parameters.reach + 1
+    by_step = np.zeros((2, 2 * beyond + 1))  # for who tells and for who asks
+    for step in range(1, beyond):
+        by_step[:, beyond + step] = by_step[:, beyond - step] = parameters.temporal * parameters.falloff ** (step - 1)
+    by_step[1, beyond + 1] += parameters.answer
+    steps = np.clip(places[None, :] - places[seeds, None], -beyond, beyond) + beyond
+    lent = similarity[seeds, None] * by_step[asking[seeds, None].astype(np.int64), steps]
     total = lent.sum(axis=0)
     return total, np.where(total > 0, seeds[lent.argmax(axis=0)], -1)
 
 
 def best(scores: Floats, count: int) -> Ints:
     """Return the indices of the highest scores, best first, ties by index; shape (n,) → (min(count, n),)."""
-    return np.lexsort((np.arange(len(scores)), -scores))[:count].astype(np.int64)
+    return np.argsort(-scores, kind="stable")[:count]

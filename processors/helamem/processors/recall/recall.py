@@ -225,8 +225,8 @@ class Recall:
         known = members.outlines
         scored = found.dense.keys() if complete else found.dense.keys() & found.lexical.keys()
         places = known.around(seeds, self._parameters.reach)
-        here = zip(known.conversation.tolist(), known.turn.tolist(), strict=True)
-        near = {id_: place for id_, place in zip(known.ids, here, strict=True) if place in places and id_ in scored}
+        here = zip(known.ids, known.places.tolist(), strict=True)
+        near = {id_: place for id_, place in here if place in places and id_ in scored}
         places.difference_update(near.values())
         ids = others - scored
         elsewhere = {id_: place for id_ in ids if (place := known.place_of(id_)) is not None}
@@ -234,7 +234,7 @@ class Recall:
             question.space,
             question.vector,
             "" if complete else question.query,
-            places=[(known.conversations[number], turn) for number, turn in places.union(elsewhere.values())],
+            places=[*map(known.at, places.union(elsewhere.values()))],
             memory_ids=ids - elsewhere.keys(),
         )
         dense = around.dense | {id_: found.dense[id_] for id_ in near.keys() | (others & scored)}
@@ -363,11 +363,4 @@ class Recall:
 
 def _lent_by_time(members: _Members, seeds: Ints, parameters: RankingParameters) -> tuple[Floats, Ints]:
     known = members.outlines
-    return spread_temporal(
-        members.similarity,
-        seeds,
-        parameters,
-        asking=known.asks,
-        conversation=known.conversation,
-        turn=known.turn,
-    )
+    return spread_temporal(members.similarity, seeds, parameters, asking=known.asks, places=known.places)

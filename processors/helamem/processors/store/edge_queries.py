@@ -40,7 +40,6 @@ from helamem.processors.store.payload import (
     amended_payload,
     conversation_prefix,
     moves,
-    place,
     shelves,
 )
 from helamem.processors.store.port import FactRecord, Place, Vector
@@ -65,10 +64,11 @@ def within(space: str | None) -> Filter | None:
     return None if space is None else Filter(must=[_on_any(shelves(space))])
 
 
-def at(space: str, places: Iterable[Place], memory_ids: Collection[str]) -> Filter:
+def at(space: str, places: Collection[Place], memory_ids: Collection[str]) -> Filter:
     """Return the filter for what is visible at these places or has these ids."""
     either: list[FieldCondition | HasIdCondition] = []
-    keys = [place(space, conversation, turn) for conversation, turn in places]
+    begins = {name: conversation_prefix(space, name) for name in {name for name, _ in places}}
+    keys = [f"{begins[conversation]}{turn}" for conversation, turn in places]
     if keys:
         either.append(FieldCondition(key=PLACE, match=MatchAny(any=keys)))
     if memory_ids:
