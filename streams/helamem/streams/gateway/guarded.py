@@ -57,7 +57,7 @@ def _check_parameters(request: Request, known: Sequence[str]) -> None:
     Raises:
         RequestValidationError: Something in the query is no parameter.
     """
-    there = f"there is no such parameter, but {', '.join(known)}" if known else "there are no parameters"
+    there = f"there is no such parameter; there are {', '.join(known)}" if known else "there are no parameters"
     wrong = [name for name in request.query_params if name not in known]
     if wrong:
         raise RequestValidationError(
