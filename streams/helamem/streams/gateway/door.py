@@ -74,51 +74,56 @@ class Door:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        await _Visit(self._app, self._service, scope).answer(receive, send)
+        await _Visit(self._app, self._service, scope, receive, send).answer()
 
 
 class _Visit:
     """One request."""
 
-    def __init__(self, app: ASGIApp, service: Service, scope: Scope) -> None:
+    def __init__(self, app: ASGIApp, service: Service, scope: Scope, receive: Receive, send: Send) -> None:
         self._app = app
         self._service = service
         self._scope = scope
+        self._receive = receive
+        self._send = send
         self._begin_s = time.perf_counter()
         self._status = 0
         self._read_bytes = 0
         self._instead: Problem | None = None
         """What is answered instead of what the application says."""
 
-    async def answer(self, receive: Receive, send: Send) -> None:
-        async def noting(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                self._status = message["status"]
-                message["headers"] = _completed(message.get("headers", []))
-                self._instead = await self._record()
-            if self._instead is None:
-                await send(message)
-
-        async def counting() -> Message:
-            message = await receive()
-            self._read_bytes += len(message.get("body", b""))
-            if self._read_bytes > MOST_BODY_BYTES and self._scope["path"] not in STREAMS:
-                raise _too_large()
-            return message
-
+    async def answer(self) -> None:
         try:
-            problem = await self._visit(counting, noting)
+            problem = await self._visit()
             if problem is not None:
                 self._instead = None
-                await problem.answer(self._scope)(self._scope, receive, noting)
+                await problem.answer(self._scope)(self._scope, self._receive, self._noting)
         finally:
             self._note()
 
-    async def _visit(self, receive: Receive, send: Send) -> Problem | None:
+    async def _noting(self, message: Message) -> None:
+        """Send a message of the answer, completed and noted."""
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            message["headers"] = _completed(message.get("headers", []))
+            if ACCESSED in self._scope:
+                self._instead = await self._record()
+        if self._instead is None:
+            await self._send(message)
+
+    async def _counting(self) -> Message:
+        """Receive a message of the request, unless its body becomes too large."""
+        message = await self._receive()
+        self._read_bytes += len(message.get("body", b""))
+        if self._read_bytes > MOST_BODY_BYTES and self._scope["path"] not in STREAMS:
+            raise _too_large()
+        return message
+
+    async def _visit(self) -> Problem | None:
         """Have the application answer; return what is yet to be answered, where it did not or what it said was kept."""
         try:
-            await self._let_in(_first_of(self._scope["headers"]))
-            await self._app(self._scope, receive, send)
+            await self._let_in()
+            await self._app(self._scope, self._counting, self._noting)
         except asyncio.CancelledError:
             if self._status or not self._service.ending.is_set():
                 raise
@@ -137,13 +142,15 @@ class _Visit:
             return None
         return await accessed.record(self._service.trail, self._scope[SCOPE], self._status)
 
-    async def _let_in(self, headers: _Headers) -> None:
+    async def _let_in(self) -> None:
         """Look who it is and whether they may come in.
 
         Raises:
             Problem: They may not.
         """
-        if len(self._scope["headers"]) > MOST_HEADERS or _size_bytes(self._scope) > MOST_HEAD_BYTES:
+        headers, size_bytes = _first_of(self._scope["headers"])
+        size_bytes += len(self._scope.get("raw_path") or b"") + len(self._scope["query_string"])
+        if len(self._scope["headers"]) > MOST_HEADERS or size_bytes > MOST_HEAD_BYTES:
             raise too_many_headers()
         _check_origin(headers)
         length = headers.get(b"content-length", b"0")
@@ -211,18 +218,14 @@ class _Visit:
         )
 
 
-def _first_of(headers: Iterable[tuple[bytes, bytes]]) -> _Headers:
-    """Return the headers of a request by name; of several with a name the first."""
+def _first_of(headers: Iterable[tuple[bytes, bytes]]) -> tuple[_Headers, int]:
+    """Return the headers of a request by name, of several with a name the first, and the size of all in bytes."""
     found: dict[bytes, bytes] = {}
+    size_bytes = 0
     for name, value in headers:
         found.setdefault(name, value)
-    return found
-
-
-def _size_bytes(scope: Scope) -> int:
-    """Return the size of a request's address and headers."""
-    address = len(scope.get("raw_path") or b"") + len(scope["query_string"])
-    return address + sum(len(name) + len(value) + len(": \r\n") for name, value in scope["headers"])
+        size_bytes += len(name) + len(value) + len(b": \r\n")
+    return found, size_bytes
 
 
 def _too_often(who: str, per_s: float, gateways: int, wait_s: float) -> Problem:

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    nullcontext,
+    suppress,
+)
 
 from helamem.schemas.errors import RetryLater
 from helamem.streams.async_memory import AsyncMemory
@@ -48,22 +54,26 @@ class Held:
         self._ending = False
         self._why = "the memory is just being opened; try again in a moment"
 
-    @contextmanager
-    def use(self) -> Iterator[AsyncMemory]:
+    def use(self) -> AbstractContextManager[AsyncMemory]:
         """Give the memory for as long as a request needs it.
 
         Raises:
-            RetryLater: It is closed for a while.
+            RetryLater: On entering: it is closed for a while.
         """
+        return self
+
+    def __enter__(self) -> AsyncMemory:
+        """See `use`."""
         if self._memory is None or self._close.is_set():
             raise RetryLater(self._why)
         self._uses += 1
-        try:
-            yield self._memory
-        finally:
-            self._uses -= 1
-            if not self._uses:
-                self._unused.set()
+        return self._memory
+
+    def __exit__(self, *_: object) -> None:
+        """See `use`."""
+        self._uses -= 1
+        if not self._uses:
+            self._unused.set()
 
     @asynccontextmanager
     async def closed(self, why: str) -> AsyncIterator[None]:

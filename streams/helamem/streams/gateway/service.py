@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -73,15 +73,13 @@ class Service:
         metrics.set(c.HTTP_STREAMS, 0)
         self._rebuilding = asyncio.Lock()
 
-    @contextmanager
-    def memory(self) -> Iterator[Memory]:
+    def memory(self) -> AbstractContextManager[Memory]:
         """Give the memory for one request.
 
         Raises:
-            RetryLater: It cannot be had now.
+            RetryLater: On entering: it cannot be had now.
         """
-        with self.behind.use() as memory:
-            yield memory
+        return self.behind.use()
 
     @property
     def names_callers(self) -> bool:

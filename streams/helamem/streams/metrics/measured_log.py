@@ -62,8 +62,11 @@ class MeasuredLog:
             self._metrics.shift(c.UNACKNOWLEDGED, -len(records))
         if records:
             self._metrics.observe(c.APPEND_SECONDS, took.seconds)
-        for topic in {record.topic for record in records}:
-            self._metrics.add(c.APPENDED, sum(record.topic == topic for record in records), topic=topic)
+        topics: dict[str, int] = {}
+        for record in records:
+            topics[record.topic] = topics.get(record.topic, 0) + 1
+        for topic, count in topics.items():
+            self._metrics.add(c.APPENDED, count, topic=topic)
         self._on_append(records, took.seconds)
         return places
 

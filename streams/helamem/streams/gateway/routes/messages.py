@@ -158,11 +158,11 @@ async def append_keyed(
     """
     if searchable and not service.behind.processed:
         raise BadInput("this gateway processes nothing, so nothing becomes searchable; leave `wait` out")
-    ids = [None if key is None else derived_id("idempotency", space, str(place), key) for place in range(len(said))]
-    messages = [
-        one if id_ is None or one.message_id is not None else replace(one, message_id=id_)
-        for one, id_ in zip(said, ids, strict=True)
-    ]
+    if key is not None:
+        ids = [derived_id("idempotency", space, str(place), key) for place in range(len(said))]
+        said = [
+            replace(one, message_id=id_) if one.message_id is None else one for one, id_ in zip(said, ids, strict=True)
+        ]
     with service.memory() as memory:
-        appended = await memory.append_once(messages, _counted(service, caller.key))
+        appended = await memory.append_once(said, _counted(service, caller.key))
         return appended, await memory.searchable(appended, SEARCHABLE_S) if searchable else None
