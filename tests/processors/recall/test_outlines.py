@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fakes.directories import directory
-from fakes.events import START_MS, message
+from fakes.events import START_MS, forgotten, message, restored
 from fakes.machine import Machine, machine
 from helamem.processors.recall.outlines import OutlineCache
 from helamem.processors.recall.ranking import asks, names, word_count
@@ -70,6 +70,7 @@ async def test_what_is_kept_is_what_the_store_says(one: Machine, most_rows: int)
         assert found.claimed(asked) == {turn.id: turn.claims for turn in expected if turn.claims}
         places = [found.place_of(turn.id) for turn in expected]
         assert places == found.places.tolist()
+        assert [*map(found.id_at, found.places.tolist())] == found.ids
         at = [found.at(place) for place in found.places.tolist()]
         assert at == [(turn.conversation, turn.turn) for turn in expected]
         assert found.place_of(memory_id(other, "m1")) is None
@@ -78,6 +79,23 @@ async def test_what_is_kept_is_what_the_store_says(one: Machine, most_rows: int)
         until = found.said_until(START_MS + 25)
         assert until.ids == [turn.id for turn in expected if turn.time_ms <= START_MS + 25]
         assert np.array_equal(until.words, found.words[found.time_ms <= START_MS + 25])
+
+
+async def test_what_was_hidden_before_it_was_read_is_left_out(one: Machine) -> None:
+    """What was read before stays, until the space is forgotten; shown again, a memory is there."""
+    space = SPACES[0]
+    read, hidden = (memory_id(space, name) for name in ("m1", "m2"))
+    cache = OutlineCache(one.store)
+    assert (await cache.of(space, [read])).ids == [read]
+    await one.append(forgotten("x", "m1", "m2", space=space))
+    await one.settle()
+    assert (await cache.of(space, [read, hidden])).ids == [read]
+    cache.forget(space)
+    assert (await cache.of(space, [read, hidden])).ids == []
+    await one.append(restored("y", "m2", space=space))
+    await one.settle()
+    found = await cache.of(space, [read, hidden])
+    assert (found.ids, found.id_at(found.places.tolist()[0])) == ([hidden], hidden)
 
 
 async def test_nothing_found_has_no_outlines(one: Machine) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator, Iterator
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from fakes.events import (
 from fakes.machine import Machine, machine
 from helamem.processors.digest import digest
 from helamem.processors.recall.hits import Hit
-from helamem.processors.recall.ranking import RankingParameters
+from helamem.processors.recall.ranking import RankingParameters, Scale
 from helamem.processors.recall.recall import Recall
 from helamem.processors.recall.tokens import llama_tokens
 from helamem.processors.store.port import Scores, Vector
@@ -269,6 +270,79 @@ async def test_hidden_memories_and_facts_do_not_come_back(one: Machine) -> None:
     await one.append(restored("z", "m1", "far"))
     await one.settle()
     assert sorted(found(await ask(one, "tent near the lake", k=20))) == ["far", "m0", "m1", "m2", "m3"]
+
+
+@pytest.mark.parametrize("candidates", [5, 16, 100])
+@pytest.mark.parametrize("seed", range(3))
+async def test_what_is_kept_changes_no_answer(one: Machine, seed: int, candidates: int) -> None:
+    """Who has asked before answers like who has the store score everything, whatever is said, hidden and shown.
+
+    Some words are in many messages, so that some lists by words are full and others are not.
+    """
+
+    class Scoring(Recall):
+        async def _around(self, *args: Any, scale: Scale | None) -> tuple[Scores, AbstractSet[str]]:
+            around, unseen = await super()._around(*args, scale=None)
+            assert not unseen
+            return around, unseen
+
+    rng = random.Random(seed)
+    parameters = RankingParameters(candidates=candidates)
+    kept = Recall(one.store, one.embedder, one.settings.hebbian, parameters)
+    names: list[str] = []
+    hidden: set[str] = set()
+    shown_again = 0
+    for step in range(8):
+        said = [f"{step}-{n}" for n in range(rng.randrange(4, 12))]
+        names += said
+        hide, show = rng.sample(names, 4), rng.sample(sorted(hidden), len(hidden) // 3)
+        shown_again += len(show)
+        hidden = hidden.union(hide).difference(show)
+        await one.append(
+            *(
+                message(
+                    name,
+                    " ".join(rng.choices(WORDS[: 4 if number % 2 else 15], k=rng.choice([3, 3, 30]))),
+                    conversation=f"c{rng.randrange(3)}",
+                    speaker=rng.choice(["Anna", "Bert"]),
+                    time_ms=START_MS + step,
+                )
+                for number, name in enumerate(said)
+            ),
+            *(reinforced(f"e{step}-{n}", rng.sample(names, 4), time_ms=START_MS + step) for n in range(6)),
+            forgotten(f"f{step}", *hide),
+            *([restored(f"r{step}", *show)] if show else []),
+        )
+        await one.settle()
+        for _ in range(6):
+            query = " ".join(rng.choices([*WORDS, "Anna"], k=rng.randrange(1, 4)))
+            how = RecallSettings(k=rng.randrange(1, 12), m=rng.randrange(4), spreading=rng.random() < 0.9)
+            scoring = Scoring(one.store, one.embedder, one.settings.hebbian, parameters)
+            answer, plain = [await recall.recall(SPACE, query, how, NOW_MS) for recall in (kept, scoring)]
+            assert [hit.result for hit in answer] == [hit.result for hit in plain]
+            assert not hidden.intersection(found(answer))
+    assert shown_again
+
+
+async def test_what_was_hidden_since_makes_room(one: Machine) -> None:
+    """Turns around a seed that are kept and were hidden since do not come back, and others come in their stead."""
+    await one.append(
+        *(
+            message(f"m{n}", "The ferry leaves at nine." if n == 4 else f"Chair {n}.", time_ms=START_MS + n)
+            for n in range(9)
+        ),
+        *filler(30),
+    )
+    await one.settle()
+    recall = Recall(one.store, one.embedder, one.settings.hebbian, RankingParameters(candidates=3))
+    how = RecallSettings(k=3, m=0, facts=0)
+    before = found(await recall.recall(SPACE, "ferry", how, NOW_MS))
+    assert (before[0], len(before)) == ("m4", 3)
+    await one.append(forgotten("x", *before[1:]))
+    await one.settle()
+    after = found(await recall.recall(SPACE, "ferry", how, NOW_MS))
+    assert (after[0], len(after)) == ("m4", 3)
+    assert not {*before[1:]}.intersection(after)
 
 
 async def test_facts_come_beside_episodes(one: Machine) -> None:

@@ -144,7 +144,7 @@ def choose(
     """
     facts = [*facts]
     used = _with_facts(uses, facts)
-    gone = {id_ for id_, turn in turns.items() if turn.hidden or turn.erased}
+    gone = {id_ for id_, turn in turns.items() if not turn.visible}
     visible = {id_: turn for id_, turn in turns.items() if id_ not in gone and turn.time_ms <= now_ms}
     kinds = _Kinds(policy, _of_facts(facts, gone, now_ms) if "facts" in policy.protected else ())
     judge = partial(_judged, policy=policy, now_ms=now_ms, half_life_ms=half_life_ms)

@@ -17,7 +17,7 @@ from helamem.processors.recall.ranking import Bools, Ints, asks, names, word_cou
 from helamem.processors.store.port import MemoryStore, Place, Turn
 
 KEPT = 200_000
-"""Rows kept for all spaces, about 150 bytes each; what is not there is read again."""
+"""Rows kept for all spaces, about 300 bytes each; what is not there is read again."""
 _FIRST_ROWS = 32
 """Room of a new table; it doubles whenever it is full."""
 _APART = 2**32
@@ -44,6 +44,8 @@ class Outlines(NamedTuple):
     """What turns of the space claim, by id; most claim nothing and are not there."""
     place_of: Callable[[str], int | None]
     """The place of a turn of the space; None where it is not kept."""
+    id_at: Callable[[int], str | None]
+    """The id of the turn at a place; likewise."""
 
     @property
     def places(self) -> Ints:
@@ -89,11 +91,15 @@ class Outlines(NamedTuple):
             speakers=self.speakers,
             claims=self.claims,
             place_of=self.place_of,
+            id_at=self.id_at,
         )
 
 
 class OutlineCache:
     """The outlines of memories, read from a store and kept; it may know too little but never anything wrong.
+
+    Whoever was visible when it was read may have been hidden or erased since: the outline stays true, and whoever wants
+    to show the memory has to look.
 
     Args:
         store: Where they are read.
@@ -107,12 +113,13 @@ class OutlineCache:
         self._rows = 0
 
     async def of(self, space: str, memory_ids: Sequence[str]) -> Outlines:
-        """Return the outlines of those memories that exist in the space, in their order."""
-        table = self._forget(space) or _Table()
+        """Return the outlines of those memories that are visible in the space, or once were, in their order."""
+        table = self.forget(space) or _Table()
         rows = table.rows(memory_ids)
         if None in rows:
             missing = [id_ for id_, row in zip(memory_ids, rows, strict=True) if row is None]
-            table.add((await self._store.turns(space, missing)).values())
+            turns = await self._store.turns(space, missing)
+            table.add(turn for turn in turns.values() if turn.visible)
             rows = table.rows(memory_ids)
         answer = table.outlines(memory_ids, rows)
         if table.row_of:  # a space that nobody knows is not kept
@@ -121,14 +128,14 @@ class OutlineCache:
 
     def _keep(self, space: str, table: _Table) -> None:
         """Keep a table as the one used last, and forget those that were used longest ago."""
-        self._forget(space)  # another recall of the space may have made one meanwhile
+        self.forget(space)  # another recall of the space may have made one meanwhile
         self._tables[space] = table
         self._rows += table.room
         while self._rows > self._most_rows:
-            self._forget(next(iter(self._tables)))
+            self.forget(next(iter(self._tables)))
 
-    def _forget(self, space: str) -> _Table | None:
-        """Return a table that is kept no longer, so that nobody else adds to it."""
+    def forget(self, space: str) -> _Table | None:
+        """Return a space's table, which is kept no longer, so that nobody else adds to it; None where there is none."""
         table = self._tables.pop(space, None)
         if table is not None:
             self._rows -= table.room
@@ -140,6 +147,7 @@ class _Table:
 
     def __init__(self) -> None:
         self.row_of: dict[str, int] = {}
+        self._id_at: dict[int, str] = {}
         self.conversations: list[str] = []
         self._number_of: dict[str, int] = {}
         self._speakers: list[str] = []
@@ -158,8 +166,10 @@ class _Table:
             row = self.row_of.setdefault(turn.id, len(self.row_of))
             if row >= self.room:
                 self._columns = np.concatenate((self._columns, np.zeros_like(self._columns)), axis=1)
+            conversation = _number(turn.conversation, self._number_of, self.conversations)
+            self._id_at[conversation * _APART + turn.turn] = turn.id
             self._columns[:, row] = (
-                _number(turn.conversation, self._number_of, self.conversations),
+                conversation,
                 _number(turn.speaker, self._speaker_of, self._speakers),
                 turn.turn,
                 asks(turn.text),
@@ -195,6 +205,7 @@ class _Table:
             speakers=self._speakers,
             claims=self._claims,
             place_of=self._place_of,
+            id_at=self._id_at.get,
         )
 
 

@@ -1,15 +1,16 @@
 """Recall: what a space knows about a question, and why each result is there.
 
 Two searches give candidates; the best of them are seeds. Seeds lend activation to the turns around them (temporal
-edges) and to what they were recalled with before (learned edges); those are scored too, exactly. A result's activation
-is its base score plus what was lent to it. A reranker, where there is one, puts the best in order. Nothing is written
-here: the caller records the `memory.recalled` event.
+edges) and to what they were recalled with before (learned edges); those are scored too. A result's activation is its
+base score plus what was lent to it. A reranker, where there is one, puts the best in order. Nothing is written here:
+the caller records the `memory.recalled` event.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 import numpy as np
@@ -62,6 +63,8 @@ class _Members(Struct, frozen=True, kw_only=True):
 
     outlines: Outlines
     similarity: Floats
+    unseen: AbstractSet[str]
+    """Ids of those that were not asked of the store by this recall: they may have been hidden since they were."""
 
     @property
     def ids(self) -> list[str]:
@@ -152,6 +155,14 @@ class Recall:
         return self._within_budget([*hits, *facts], settings.token_budget)
 
     async def _memories(self, question: Question, settings: RecallSettings) -> list[Hit]:
+        hits, gone = await self._found(question, settings)
+        if gone:  # it was kept since before it was hidden or erased, and others may stand in its stead
+            self._outlines.forget(question.space)
+            hits, _ = await self._found(question, settings)
+        return hits
+
+    async def _found(self, question: Question, settings: RecallSettings) -> tuple[list[Hit], bool]:
+        """Return the memories that answer, and whether some that would have are no longer visible."""
         parameters, wanted = self._parameters, settings.k + settings.m
         limit = max(parameters.candidates, wanted)
         found = await self._store.search_memories(
@@ -164,7 +175,7 @@ class Recall:
             found = joined(found, await self._said_in(period, question, limit))
         members = await self._members(question, found, scale)
         if not members.ids:
-            return []
+            return [], False
         holding = await self._holding(question, members)
         learned: dict[str, Activation[str]] = {}
         lent, lenders = np.zeros(len(members.ids)), np.full(len(members.ids), -1, dtype=np.int64)
@@ -173,10 +184,13 @@ class Recall:
             learned = await self._learned(question, members, seeds[: parameters.learned_seeds])
             seed_ids = [members.ids[i] for i in seeds]
             reached = {*learned, *(holding or ())}
-            around = await self._around(question, members, found, seeds, reached, complete=complete)
-            # Few turns stand around the seeds of short conversations; then the other candidates fill the answer.
-            found = around if len(around.dense) >= self._ordered(wanted) else joined(around, found)
-            members = await self._members(question, found, scale)
+            around, unseen = await self._around(
+                question, members, found, seeds, reached, scale=scale if complete else None
+            )
+            members = await self._members(question, around, scale, unseen)
+            if len(members.ids) < self._ordered(wanted):
+                # Few turns stand around the seeds of short conversations; then the other candidates fill the answer.
+                members = await self._members(question, joined(around, found), scale, unseen)
             place_of = {id_: i for i, id_ in enumerate(members.ids)}
             seeds = np.array([place_of[id_] for id_ in seed_ids if id_ in place_of], dtype=np.int64)
             lent, lenders = _lent_by_time(members, seeds, parameters)
@@ -208,9 +222,21 @@ class Recall:
         return concerning(question.query, claims, claimed | others.claimed(others.ids))
 
     async def _around(
-        self, question: Question, members: _Members, found: Scores, seeds: Ints, others: set[str], *, complete: bool
-    ) -> Scores:
-        """Return the scores of the turns around the seeds and of some others; what has them is not scored again.
+        self,
+        question: Question,
+        members: _Members,
+        found: Scores,
+        seeds: Ints,
+        others: set[str],
+        *,
+        scale: Scale | None,
+    ) -> tuple[Scores, AbstractSet[str]]:
+        """Return the scores of the turns around the seeds and of some others, and which of them were not looked at.
+
+        What has its scores is not scored again. Where the list by words holds everything that shares a word, what is in
+        neither list adds nothing: the last of the list by vector is at the floor, and what it leaves out is not above
+        (or was missed by the engine's graph, in a space so large that it searches one). Then only turns whose id is not
+        known are asked for.
 
         Places take a tenth of the time that ids take, so whatever is known by its place is asked for by that.
 
@@ -220,26 +246,35 @@ class Recall:
             found: Its scores.
             seeds: Indices of the seeds among the members.
             others: Ids.
-            complete: Whether the list by words is not full, so that it holds everything that shares a word.
+            scale: Of the lists, where the one by words is not full, so that it holds everything that shares a word.
         """
         known = members.outlines
-        scored = found.dense.keys() if complete else found.dense.keys() & found.lexical.keys()
+        scored = found.dense.keys() & found.lexical.keys() if scale is None else found.dense.keys()
         places = known.around(seeds, self._parameters.reach)
         here = zip(known.ids, known.places.tolist(), strict=True)
         near = {id_: place for id_, place in here if place in places and id_ in scored}
         places.difference_update(near.values())
         ids = others - scored
-        elsewhere = {id_: place for id_ in ids if (place := known.place_of(id_)) is not None}
+        unscored: dict[str, float] = {}
+        if scale is None:
+            elsewhere = {id_: place for id_ in ids if (place := known.place_of(id_)) is not None}
+            places.update(elsewhere.values())
+            ids.difference_update(elsewhere)
+        else:
+            at = {place: id_ for place in places if (id_ := known.id_at(place)) is not None}
+            places.difference_update(at)
+            unscored = dict.fromkeys(ids.union(at.values()), scale.dense_floor)
+            ids = set()
         around = await self._store.score_memories(
             question.space,
             question.vector,
-            "" if complete else question.query,
-            places=[*map(known.at, places.union(elsewhere.values()))],
-            memory_ids=ids - elsewhere.keys(),
+            question.query if scale is None else "",
+            places=[*map(known.at, places)],
+            memory_ids=ids,
         )
-        dense = around.dense | {id_: found.dense[id_] for id_ in near.keys() | (others & scored)}
+        dense = unscored | around.dense | {id_: found.dense[id_] for id_ in near.keys() | (others & scored)}
         lexical = around.lexical | {id_: found.lexical[id_] for id_ in dense.keys() & found.lexical.keys()}
-        return Scores(dense=dense, lexical=lexical)
+        return Scores(dense=dense, lexical=lexical), unscored.keys()
 
     async def _said_in(self, period: Period, question: Question, limit: int) -> Scores:
         """Return the best of a period: in a large space other times may fill the lists."""
@@ -261,8 +296,11 @@ class Recall:
         lent_by: _Lent,
         settings: RecallSettings,
         holding: Sequence[str] | None,
-    ) -> list[Hit]:
-        """Return the memories of highest activation, what holds before what held, and say which association brought."""
+    ) -> tuple[list[Hit], bool]:
+        """Return the memories of highest activation, what holds before what held, and say which association brought.
+
+        Also whether some that would be among them are no longer visible.
+        """
         base = self._base(question, members)
         lent, lenders, learned = lent_by
         gifts = np.array([learned[id_].score if id_ in learned else 0.0 for id_ in members.ids])
@@ -274,12 +312,17 @@ class Recall:
         if holding:
             apart = set(holding).difference(members.ids[i] for i in considered)
             considered += [i for i, id_ in enumerate(members.ids) if id_ in apart]
-        turns = await self._store.turns(question.space, [members.ids[i] for i in considered])
+        looked_at = [members.ids[i] for i in considered]
+        looked_at += [members.ids[i] for i in by_base.difference(considered) if members.ids[i] in members.unseen]
+        turns = await self._store.turns(question.space, looked_at)
+        turns = {id_: turn for id_, turn in turns.items() if turn.visible}
+        gone = len(turns) < len(looked_at)
         considered = [i for i in considered if members.ids[i] in turns]
         scores = {members.ids[i]: float(activation[i]) for i in considered}
         if holding is not None:
             asked = Asked(question.query, question.as_of_ms)
-            scores = preferring(scores, turns.values(), asked, self._parameters.holds)
+            said = [turns[id_] for id_ in scores]
+            scores = preferring(scores, said, asked, self._parameters.holds)
         place_of = {members.ids[i]: i for i in considered}
         order = sorted(place_of, key=lambda id_: -scores[id_])
         hits = []
@@ -299,7 +342,7 @@ class Recall:
                 via=via,
             )
             hits.append(Hit(result=result, turn=turns[id_]))
-        return hits
+        return hits, gone
 
     def _ordered(self, wanted: int) -> int:
         """Return how many memories are put in order to return `wanted` of them."""
@@ -317,7 +360,9 @@ class Recall:
             reranked.sort(key=lambda hit: -places[hit.result.id])
         return [*reranked, *rest]
 
-    async def _members(self, question: Question, found: Scores, scale: Scale) -> _Members:
+    async def _members(
+        self, question: Question, found: Scores, scale: Scale, unseen: AbstractSet[str] = frozenset()
+    ) -> _Members:
         """Return what was found with its similarity."""
         known = await self._outlines.of(question.space, sorted(found.dense.keys() | found.lexical.keys()))
         if question.until_ms is not None:
@@ -326,7 +371,7 @@ class Recall:
         lexical = np.array([found.lexical.get(id_, 0.0) for id_ in known.ids], dtype=np.float64)
         ages = question.as_of_ms - known.time_ms
         similarity = aged(scale.fuse(dense, lexical, self._parameters.dense), ages, self._parameters)
-        return _Members(outlines=known, similarity=similarity)
+        return _Members(outlines=known, similarity=similarity, unseen=unseen)
 
     def _base(self, question: Question, members: _Members) -> Floats:
         """Return the score without association, shape (n,)."""

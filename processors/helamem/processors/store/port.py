@@ -58,6 +58,11 @@ class Turn(Struct, frozen=True, kw_only=True, gc=False):
         """Whether its words are gone: a tombstone, which no search finds."""
         return not self.text
 
+    @property
+    def visible(self) -> bool:
+        """Whether searches find it."""
+        return not (self.hidden or self.erased)
+
 
 class Memory(Struct, frozen=True, kw_only=True, gc=False):
     """A memory on its way into the store."""
