@@ -27,7 +27,7 @@ from fakes.events import (
 from fakes.machine import Machine, machine
 from helamem.processors.digest import digest
 from helamem.processors.recall.hits import Hit
-from helamem.processors.recall.ranking import RankingParameters, Scale
+from helamem.processors.recall.ranking import RankingParameters
 from helamem.processors.recall.recall import Recall
 from helamem.processors.recall.tokens import llama_tokens
 from helamem.processors.store.port import Scores, Vector
@@ -183,6 +183,20 @@ async def test_what_was_said_later_is_left_out(one: Machine) -> None:
     assert "late" in found(await ask(one, "tent near the lake", k=20))
 
 
+async def test_what_was_said_later_takes_no_room(one: Machine) -> None:
+    """Turns around the seeds that are too late do not count: other candidates fill the answer."""
+    early = [message(f"a{n}", f"The lamp {n} is on.", conversation=f"c{n}", time_ms=START_MS + n) for n in range(30)]
+    late = [
+        message(f"b{n}-{i}", f"Chair {n} {i}.", conversation=f"c{n}", time_ms=START_MS + 1000)
+        for n in range(30)
+        for i in range(3)
+    ]
+    await one.append(*early, *late)
+    await one.settle()
+    hits = await ask(one, "lamp", k=30, m=0, facts=0, until_ms=START_MS + 100)
+    assert sorted(found(hits)) == sorted(f"a{n}" for n in range(30))
+
+
 async def test_the_token_budget_is_kept(one: Machine) -> None:
     """All texts together fit; a long one that does not is passed over for shorter ones behind it."""
     await one.append(
@@ -281,8 +295,8 @@ async def test_what_is_kept_changes_no_answer(one: Machine, seed: int, candidate
     """
 
     class Scoring(Recall):
-        async def _around(self, *args: Any, scale: Scale | None) -> tuple[Scores, AbstractSet[str]]:
-            around, unseen = await super()._around(*args, scale=None)
+        async def _around(self, *args: Any, **how: Any) -> tuple[Scores, AbstractSet[str]]:
+            around, unseen = await super()._around(*args, **{**how, "complete": False})
             assert not unseen
             return around, unseen
 
@@ -324,8 +338,12 @@ async def test_what_is_kept_changes_no_answer(one: Machine, seed: int, candidate
     assert shown_again
 
 
-async def test_what_was_hidden_since_makes_room(one: Machine) -> None:
-    """Turns around a seed that are kept and were hidden since do not come back, and others come in their stead."""
+@pytest.mark.parametrize("back", [False, True])
+async def test_what_was_hidden_since_makes_room(one: Machine, *, back: bool) -> None:
+    """Turns around a seed that are kept and were hidden since do not come back, and others come in their stead.
+
+    Also where another recall, which held what is kept, puts it back before it is asked again.
+    """
     await one.append(
         *(
             message(f"m{n}", "The ferry leaves at nine." if n == 4 else f"Chair {n}.", time_ms=START_MS + n)
@@ -336,6 +354,16 @@ async def test_what_was_hidden_since_makes_room(one: Machine) -> None:
     await one.settle()
     recall = Recall(one.store, one.embedder, one.settings.hebbian, RankingParameters(candidates=3))
     how = RecallSettings(k=3, m=0, facts=0)
+    forget = recall._outlines.forget
+
+    def put_back(space: str) -> object:
+        table = forget(space)
+        if table is not None:
+            recall._outlines._tables[space] = table
+        return table
+
+    if back:
+        recall._outlines.forget = put_back  # type: ignore[method-assign, assignment]
     before = found(await recall.recall(SPACE, "ferry", how, NOW_MS))
     assert (before[0], len(before)) == ("m4", 3)
     await one.append(forgotten("x", *before[1:]))

@@ -155,14 +155,20 @@ class Recall:
         return self._within_budget([*hits, *facts], settings.token_budget)
 
     async def _memories(self, question: Question, settings: RecallSettings) -> list[Hit]:
-        hits, gone = await self._found(question, settings)
-        if gone:  # it was kept since before it was hidden or erased, and others may stand in its stead
+        hits, gone = await self._found(question, settings, looking=False)
+        if gone:  # it was kept since before it was hidden or erased, and others stand in its stead
             self._outlines.forget(question.space)
-            hits, _ = await self._found(question, settings)
+            hits, _ = await self._found(question, settings, looking=True)
         return hits
 
-    async def _found(self, question: Question, settings: RecallSettings) -> tuple[list[Hit], bool]:
-        """Return the memories that answer, and whether some that would have are no longer visible."""
+    async def _found(self, question: Question, settings: RecallSettings, *, looking: bool) -> tuple[list[Hit], bool]:
+        """Return the memories that answer, and whether some that would have are no longer visible.
+
+        Args:
+            question: What is asked.
+            settings: How much of it.
+            looking: Whether the store is asked who is visible, also of those that are kept.
+        """
         parameters, wanted = self._parameters, settings.k + settings.m
         limit = max(parameters.candidates, wanted)
         found = await self._store.search_memories(
@@ -185,7 +191,7 @@ class Recall:
             seed_ids = [members.ids[i] for i in seeds]
             reached = {*learned, *(holding or ())}
             around, unseen = await self._around(
-                question, members, found, seeds, reached, scale=scale if complete else None
+                question, members, found, seeds, reached, scale=scale, complete=complete, looking=looking
             )
             members = await self._members(question, around, scale, unseen)
             if len(members.ids) < self._ordered(wanted):
@@ -229,14 +235,16 @@ class Recall:
         seeds: Ints,
         others: set[str],
         *,
-        scale: Scale | None,
+        scale: Scale,
+        complete: bool,
+        looking: bool,
     ) -> tuple[Scores, AbstractSet[str]]:
         """Return the scores of the turns around the seeds and of some others, and which of them were not looked at.
 
-        What has its scores is not scored again. Where the list by words holds everything that shares a word, what is in
-        neither list adds nothing: the last of the list by vector is at the floor, and what it leaves out is not above
-        (or was missed by the engine's graph, in a space so large that it searches one). Then only turns whose id is not
-        known are asked for.
+        What has its scores is not scored again. Where the list by words holds everything that shares a word, who is in
+        neither list counts nothing: the list by vector leaves out what is not above its floor, or what the engine
+        missed since it searched a graph or compared small vectors. Then only turns whose id is not kept are asked for,
+        unless everybody is to be looked at.
 
         Places take a tenth of the time that ids take, so whatever is known by its place is asked for by that.
 
@@ -246,35 +254,37 @@ class Recall:
             found: Its scores.
             seeds: Indices of the seeds among the members.
             others: Ids.
-            scale: Of the lists, where the one by words is not full, so that it holds everything that shares a word.
+            scale: Of the lists.
+            complete: Whether the list by words is not full, so that it holds everything that shares a word.
+            looking: Whether the store is asked for all.
         """
         known = members.outlines
-        scored = found.dense.keys() & found.lexical.keys() if scale is None else found.dense.keys()
+        scored = found.dense.keys() if complete else found.dense.keys() & found.lexical.keys()
         places = known.around(seeds, self._parameters.reach)
         here = zip(known.ids, known.places.tolist(), strict=True)
         near = {id_: place for id_, place in here if place in places and id_ in scored}
         places.difference_update(near.values())
         ids = others - scored
-        unscored: dict[str, float] = {}
-        if scale is None:
+        unseen: set[str] = set()
+        if complete and not looking:
+            kept = {place: id_ for place in places if (id_ := known.id_at(place)) is not None}
+            places.difference_update(kept)
+            unseen, ids = ids.union(kept.values()), set()
+        else:
             elsewhere = {id_: place for id_ in ids if (place := known.place_of(id_)) is not None}
             places.update(elsewhere.values())
             ids.difference_update(elsewhere)
-        else:
-            at = {place: id_ for place in places if (id_ := known.id_at(place)) is not None}
-            places.difference_update(at)
-            unscored = dict.fromkeys(ids.union(at.values()), scale.dense_floor)
-            ids = set()
         around = await self._store.score_memories(
             question.space,
             question.vector,
-            question.query if scale is None else "",
+            "" if complete else question.query,
             places=[*map(known.at, places)],
             memory_ids=ids,
         )
-        dense = unscored | around.dense | {id_: found.dense[id_] for id_ in near.keys() | (others & scored)}
+        scores = dict.fromkeys(unseen.union(around.dense), scale.dense_floor) if complete else around.dense
+        dense = scores | {id_: found.dense[id_] for id_ in near.keys() | (others & scored)}
         lexical = around.lexical | {id_: found.lexical[id_] for id_ in dense.keys() & found.lexical.keys()}
-        return Scores(dense=dense, lexical=lexical), unscored.keys()
+        return Scores(dense=dense, lexical=lexical), unseen
 
     async def _said_in(self, period: Period, question: Question, limit: int) -> Scores:
         """Return the best of a period: in a large space other times may fill the lists."""

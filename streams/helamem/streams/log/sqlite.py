@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,12 +23,13 @@ POLL_S = 0.05
 """How often a waiting reader looks for what another process has appended."""
 MAX_COMMIT_BYTES = 8 * 2**20
 """Appends that wait for the disk share one commit, up to about so many bytes."""
-_QUIET_TURNS = 8
-"""Turns of the event loop without an append before a commit. A turn in which nothing comes takes some 3 us; those who
-were answered together ask again together, one after the other, and with 2 turns their group now and then fell in two:
-each half then had a commit of its own."""
-_MOST_TURNS = 32
-"""Of the event loop, for which a commit waits however many come."""
+_QUIET_TURNS = 2
+"""Turns of the event loop without an append before a commit: what one turn receives is appended in the next."""
+_QUIET_S = 30e-6
+"""Without an append before a commit, while turns are shorter: those who were answered together ask again together, one
+after the other. With turns alone their group now and then fell in two, and each half had a commit of its own."""
+_MOST_S = 2e-3
+"""For which a commit waits however many come; a turn that is under way is waited for."""
 
 _T = TypeVar("_T")
 _Rows = list[Row]
@@ -260,11 +262,16 @@ class SqliteLog:
         Requests come one by one, where callers in this process come together. A commit for the first of them would take
         the processor and the interpreter from the rest, and would not be through sooner than with all of them.
         """
+        begin_s = came_s = time.monotonic()  # a loop's own time may stand still within a turn, and be of milliseconds
         quiet, waiting = 0, len(self._waiting)
-        for _ in range(_MOST_TURNS):
+        while True:
             await asyncio.sleep(0)
-            quiet, waiting = (quiet + 1 if len(self._waiting) == waiting else 0), len(self._waiting)
-            if quiet == _QUIET_TURNS:
+            now_s = time.monotonic()
+            if len(self._waiting) > waiting:
+                quiet, waiting, came_s = 0, len(self._waiting), now_s
+            else:
+                quiet += 1
+            if (quiet >= _QUIET_TURNS and now_s - came_s >= _QUIET_S) or now_s - begin_s >= _MOST_S:
                 return
 
     def _write(self, file: SqliteFile, rows: _Rows) -> list[int]:

@@ -58,10 +58,12 @@ class timed:  # noqa: N801 - it is used as the functions of contextlib are
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, Exception):
-            self._failed(self._call, error)
-        self.seconds = time.perf_counter() - self._begin
-        self._took(self._call, self.seconds)
+        try:
+            if isinstance(error, Exception):
+                self._failed(self._call, error)
+        finally:
+            self.seconds = time.perf_counter() - self._begin
+            self._took(self._call, self.seconds)
 
 
 def told_nobody(call: str, seconds: float) -> None:

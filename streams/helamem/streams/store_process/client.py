@@ -180,6 +180,8 @@ class RemoteStore:
         memory_ids: Collection[str] = (),
     ) -> Scores:
         """Score the memories at these places or with these ids against a query."""
+        if not (places or memory_ids):
+            return Scores(dense={}, lexical={})
         call = p.ScoreMemories(space, dense, lexical, tuple(places), tuple(memory_ids))
         return _scores(await self._read(call))
 
