@@ -21,6 +21,7 @@ from helamem.processors.store.port import (
     Mark,
     Memory,
     MemoryStore,
+    Scores,
     Turn,
     Vector,
     Writes,
@@ -508,6 +509,7 @@ class StoreContract:
         assert set(scores.dense) == {ms[n].turn.id for n in (8, 9, 16)}
         assert scores.dense == pytest.approx({id_: everything.dense[id_] for id_ in scores.dense}, abs=1e-6)
         assert scores.lexical == pytest.approx({ms[n].turn.id: everything.lexical[ms[n].turn.id] for n in (9, 16)})
+        assert await store.score_memories(A, query.dense, query.lexical) == Scores(dense={}, lexical={})
 
     async def test_odd_texts_are_stored_and_found(self, store: MemoryStore) -> None:
         """Texts without a word, of any script, with control characters, and of the greatest length."""

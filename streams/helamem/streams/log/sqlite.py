@@ -28,7 +28,7 @@ _QUIET_TURNS = 2
 _QUIET_S = 30e-6
 """Without an append before a commit, while turns are shorter: those who were answered together ask again together, one
 after the other. With turns alone their group now and then fell in two, and each half had a commit of its own."""
-_MOST_S = 2e-3
+_MOST_S = 5e-3
 """For which a commit waits however many come; a turn that is under way is waited for."""
 
 _T = TypeVar("_T")
