@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -257,16 +257,16 @@ class SqliteLog:
             self._appending = None
 
     async def _let_others_come(self) -> None:
-        """Wait until nobody appends with the next turns of the event loop: whoever is ready to shares the commit.
+        """Wait until nobody has appended for some turns of the event loop: whoever is ready to shares the commit.
 
         Requests come one by one, where callers in this process come together. A commit for the first of them would take
         the processor and the interpreter from the rest, and would not be through sooner than with all of them.
         """
-        begin_s = came_s = time.monotonic()  # a loop's own time may stand still within a turn, and be of milliseconds
+        begin_s = came_s = monotonic()  # a loop's own time may stand still within a turn, and be of milliseconds
         quiet, waiting = 0, len(self._waiting)
         while True:
             await asyncio.sleep(0)
-            now_s = time.monotonic()
+            now_s = monotonic()
             if len(self._waiting) > waiting:
                 quiet, waiting, came_s = 0, len(self._waiting), now_s
             else:
