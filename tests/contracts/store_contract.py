@@ -78,6 +78,11 @@ def memory(
     )
 
 
+def said_at(m: Memory, time_ms: int) -> Memory:
+    """Return a memory as if it had been said at another time."""
+    return replace(m, turn=replace(m.turn, time_ms=time_ms))
+
+
 def fact(number: int, text: str = "", *, space: str = A, position: Position | None = None) -> Fact:
     """Return a fact."""
     said = text or f"statement{number} holds"
@@ -438,6 +443,33 @@ class StoreContract:
         assert await tail(Position(1, 900), 2, "garden") == [8, 9]
         assert await tail(Position(1, 900), 2, "kitchen:1") == []
         assert await tail(Position(1, 200), 0) == []
+
+    async def test_memories_are_listed_by_time_and_id(self, store: MemoryStore) -> None:
+        """Page by page, whatever the order they came in; also where more than a page were said at one time."""
+        times_ms = [5, 5, 7, 1, *[3] * 40, 9]
+        said = [said_at(memory(n), time_ms) for n, time_ms in enumerate(times_ms)]
+        hidden, gone = said_at(memory(60), 4), said_at(memory(61), 6)
+        erased = Memory(turn=erased_turn(gone.turn), dense=no_direction(DIMENSION), lexical="")
+        others = memory(62, space=B)
+        await store.write(Writes(memories=(*said, hidden, erased, others), marks=(mark(hidden, 1, hidden=True),)))
+        wanted = sorted((m.turn for m in said), key=lambda turn: (turn.time_ms, turn.id))
+        for limit in (1, 2, 7, len(said) - 1, len(said), 1000):
+            listed: list[Turn] = []
+            while page := await store.turns_by_time(A, (listed[-1].time_ms, listed[-1].id) if listed else None, limit):
+                assert len(page) <= limit
+                listed += page
+            assert listed == wanted
+        assert await store.turns_by_time(A, (3, "g"), 1) == [wanted[41]]
+        assert await store.turns_by_time(A, (3, ""), 2) == wanted[1:3]
+        assert await store.turns_by_time(A, None, 0) == []
+        assert await store.turns_by_time("acme/nobody", None, 5) == []
+
+    async def test_a_list_of_long_memories_is_whole(self, store: MemoryStore) -> None:
+        """However many bytes they are."""
+        ms = [memory(n, f"{n} {'a' * (MAX_TEXT - 10)}") for n in range(120)]
+        for m in ms:
+            await store.write(Writes(memories=(m,)))
+        assert await store.turns_by_time(A, None, 110) == [m.turn for m in ms[:110]]
 
     async def test_conversations_with_odd_names_are_kept_apart(self, store: MemoryStore) -> None:
         """Whatever the names hold, also what separates names from turns inside the store."""

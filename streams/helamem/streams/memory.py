@@ -18,7 +18,8 @@ from helamem.processors.recall.context import BUDGET, Context, context_of
 from helamem.processors.recall.hits import Hit
 from helamem.processors.recall.recall import Recall
 from helamem.processors.reranker.port import Reranker
-from helamem.processors.store.port import EdgeRow, FactRecord, Turn
+from helamem.processors.store.by_time import settled
+from helamem.processors.store.port import EdgeRow, FactRecord, Said, Turn
 from helamem.schemas.events import (
     MAX_INTEGER,
     ConversationMessage,
@@ -317,23 +318,25 @@ class Memory:
         """Return memories by id."""
         return await self.instance.store.turns(space, memory_ids)
 
-    async def memories(self, space: str, conversations: Collection[str] | None = None) -> list[Turn]:
-        """Return the memories of a space that may be recalled, by the time at which they were said.
+    async def memories(
+        self, space: str, conversations: Collection[str] | None = None, *, after: Said | None = None, limit: int
+    ) -> list[Turn]:
+        """Return the first memories of a space that may be recalled, by the time at which they were said, then by id.
 
         Args:
             space: Theirs.
             conversations: Only of these, and of each among its last 1,000 turns alone; None is all of the space.
+            after: Time (milliseconds since 1970) and id of the one before them; None begins with the first.
+            limit: How many at most.
         """
         store = self.instance.store
         if conversations is None:
-            turns = [turn async for turn in store.scan_turns(space)]
-        else:
-            tails = [
-                await store.conversation_tail(space, one, _NEWEST, _LAST_TURNS) for one in dict.fromkeys(conversations)
-            ]
-            turns = [turn for tail in tails for turn in tail]
-        found = [turn for turn in turns if not (turn.hidden or turn.erased)]
-        return sorted(found, key=lambda turn: (turn.time_ms, turn.id))
+            return await store.turns_by_time(space, after, limit)
+        tails = [
+            await store.conversation_tail(space, one, _NEWEST, _LAST_TURNS) for one in dict.fromkeys(conversations)
+        ]
+        visible = (turn for tail in tails for turn in tail if turn.visible)
+        return settled(visible, after, cut=False)[:limit]
 
     async def encoded(self, ends: Mapping[TopicPartition, int], timeout_s: float) -> bool:
         """Wait until memories are what the log makes of them up to here, while `run` processes it.

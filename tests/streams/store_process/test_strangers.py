@@ -85,8 +85,8 @@ async def test_another_version_is_refused_with_both_numbers(store: RemoteStore, 
     with Stranger(home, greet=False) as stranger:
         stranger.send(p.encode({"protocol": p.PROTOCOL, "version": 99, "client": "x", "news": [1, 2]}))
         assert sentence_of(stranger.receive()) == (
-            "the store process speaks version 2 of its protocol, the client version 99; run the same helamem on both "
-            "sides"
+            f"the store process speaks version {p.VERSION} of its protocol, the client version 99; run the same "
+            "helamem on both sides"
         )
     with Stranger(home, greet=False) as stranger:
         stranger.send(p.encode({"protocol": "other", "version": 1, "client": "x"}))

@@ -17,6 +17,7 @@ from qdrant_edge import (
 
 from helamem.processors.pauses import Pauses
 from helamem.processors.store import edge_queries as queries
+from helamem.processors.store.by_time import BESIDE, settled
 from helamem.processors.store.checkpoints import CheckpointFiles
 from helamem.processors.store.edge_engine import EdgeEngine
 from helamem.processors.store.edge_ids import IdTexts
@@ -42,6 +43,7 @@ from helamem.processors.store.port import (
     FactRecord,
     Origin,
     Place,
+    Said,
     Scores,
     Turn,
     Vector,
@@ -204,6 +206,21 @@ class EdgeStore:
                 if len(earlier) >= limit or len(turns) < asked:
                     return earlier[-limit:] if limit else []
                 asked *= 8
+
+        return await self._engine.read(read)
+
+    async def turns_by_time(self, space: str, after: Said | None, limit: int) -> list[Turn]:
+        """Return the first memories of a space by time and id, of those after one."""
+
+        def read() -> list[Turn]:
+            asked = limit + BESIDE
+            while True:
+                records, _ = self._shards.memories.scroll(queries.first_turns(space, after, asked))
+                turns = (turn_of(str(record.id), record.payload or {}) for record in records)
+                found = settled(turns, after, cut=len(records) == asked)
+                if len(found) >= limit or len(records) < asked:
+                    return found[:limit]
+                asked *= 8  # many of one time
 
         return await self._engine.read(read)
 

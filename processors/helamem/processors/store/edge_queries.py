@@ -42,7 +42,7 @@ from helamem.processors.store.payload import (
     moves,
     shelves,
 )
-from helamem.processors.store.port import FactRecord, Place, Vector
+from helamem.processors.store.port import FactRecord, Place, Said, Vector
 from helamem.schemas.records import Position
 
 if TYPE_CHECKING:
@@ -119,6 +119,17 @@ def last_turns(space: str, conversation: str, limit: int) -> ScrollRequest:
         with_payload=TURN_FIELDS,
         with_vector=False,
         order_by=OrderBy(TURN, direction=Direction.Desc),
+    )
+
+
+def first_turns(space: str, after: Said | None, limit: int) -> ScrollRequest:
+    """Return the request for the first visible turns of a space, from the time of one on."""
+    return ScrollRequest(
+        filter=visible(space, since_ms=None if after is None else after[0]),
+        limit=limit,
+        with_payload=TURN_FIELDS,
+        with_vector=False,
+        order_by=OrderBy(TIME, direction=Direction.Asc),
     )
 
 

@@ -22,6 +22,9 @@ CollectionName = Literal["memories", "facts"]
 Place = tuple[str, int]
 """A conversation of a known space, and the number of a turn in it."""
 
+Said = tuple[int, str]
+"""When a memory was said, in milliseconds since 1970, and its id: what memories are listed by."""
+
 
 class Turn(Struct, frozen=True, kw_only=True, gc=False):
     """What the store keeps of one message, without vectors."""
@@ -228,6 +231,16 @@ class MemoryStore(Protocol):
         """Return the last `limit` turns of a conversation with a position before `before`, oldest first.
 
         Hidden ones are among them. It takes time in proportion to the conversation: 0.3 ms at 250 turns.
+        """
+        ...
+
+    async def turns_by_time(self, space: str, after: Said | None, limit: int) -> list[Turn]:
+        """Return the first `limit` visible memories of a space by time and id.
+
+        Args:
+            space: What may be read.
+            after: The one before; None begins with the first.
+            limit: How many.
         """
         ...
 

@@ -9,14 +9,26 @@ from typing import Any, TypeVar
 from qdrant_client import AsyncQdrantClient, models
 
 from helamem.processors.store import qdrant_queries as queries
+from helamem.processors.store.by_time import BESIDE, settled
 from helamem.processors.store.lexical import Lexical
-from helamem.processors.store.payload import SPACE, TURN, TURN_FIELDS, fact_of, remembered, row_of, space_of, turn_of
+from helamem.processors.store.payload import (
+    SPACE,
+    TIME,
+    TURN,
+    TURN_FIELDS,
+    fact_of,
+    remembered,
+    row_of,
+    space_of,
+    turn_of,
+)
 from helamem.processors.store.port import (
     Checkpoint,
     EdgeRow,
     FactRecord,
     Origin,
     Place,
+    Said,
     Scores,
     Turn,
     Vector,
@@ -173,6 +185,22 @@ class QdrantStore:
             if len(earlier) >= limit or len(turns) < asked:
                 return earlier[-limit:] if limit else []
             asked *= 8
+
+    async def turns_by_time(self, space: str, after: Said | None, limit: int) -> list[Turn]:
+        """Return the first memories of a space by time and id, of those after one."""
+        where = queries.visible(space, since_ms=None if after is None else after[0])
+        first = models.OrderBy(key=TIME, direction=models.Direction.ASC)
+        asked = limit + BESIDE
+        while True:
+            with translated():
+                records, _ = await self._client.scroll(
+                    self._names.memories, where, limit=asked, order_by=first, with_payload=TURN_FIELDS
+                )
+            turns = (turn_of(str(record.id), record.payload or {}) for record in records)
+            found = settled(turns, after, cut=len(records) == asked)
+            if len(found) >= limit or len(records) < asked:
+                return found[:limit]
+            asked *= 8  # many of one time
 
     async def search_memories(
         self,

@@ -14,6 +14,7 @@ from helamem.processors.store.port import (
     MemoryStore,
     Origin,
     Place,
+    Said,
     Scores,
     Turn,
     Vector,
@@ -37,6 +38,7 @@ STORE_CALLS = (
     "facts",
     "edge-rows",
     "conversation-tail",
+    "turns-by-time",
     "search-memories",
     "score-memories",
     "search-facts",
@@ -121,6 +123,10 @@ class MeasuredStore:
     async def conversation_tail(self, space: str, conversation: str, before: Position, limit: int) -> list[Turn]:
         """See `MemoryStore.conversation_tail`."""
         return await self._call("conversation-tail", self._store.conversation_tail(space, conversation, before, limit))
+
+    async def turns_by_time(self, space: str, after: Said | None, limit: int) -> list[Turn]:
+        """See `MemoryStore.turns_by_time`."""
+        return await self._call("turns-by-time", self._store.turns_by_time(space, after, limit))
 
     async def search_memories(
         self,

@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 import msgspec
 from msgspec import Raw
 
+from helamem.processors.store.by_time import said
 from helamem.processors.store.edge_shards import SCHEMA
 from helamem.processors.store.lexical import Lexical
 from helamem.processors.store.port import (
@@ -18,6 +19,7 @@ from helamem.processors.store.port import (
     FactRecord,
     Origin,
     Place,
+    Said,
     Scores,
     Turn,
     Vector,
@@ -156,6 +158,16 @@ class RemoteStore:
     async def conversation_tail(self, space: str, conversation: str, before: Position, limit: int) -> list[Turn]:
         """Return the last `limit` turns of a conversation with a position before `before`, oldest first."""
         return _turns(await self._read(p.Tail(space, conversation, before, limit)))
+
+    async def turns_by_time(self, space: str, after: Said | None, limit: int) -> list[Turn]:
+        """Return the first memories of a space by time and id, of those after one."""
+        found: list[Turn] = []
+        while True:
+            page = p.decode_page(await self._read(p.TurnsByTime(space, after, limit - len(found))))
+            found += map(_turn, page.records)
+            if page.cursor is None:
+                return found
+            after = said(found[-1])
 
     async def search_memories(
         self,

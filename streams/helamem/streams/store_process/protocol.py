@@ -16,12 +16,12 @@ import msgspec
 import numpy as np
 from msgspec import Raw, Struct
 
-from helamem.processors.store.port import Checkpoint, Place, Vector, Writes
+from helamem.processors.store.port import Checkpoint, Place, Said, Vector, Writes
 from helamem.processors.store.prepared import PreparedMemory
 from helamem.schemas.errors import BadInput, ConfigurationError, HelamemError, RetryLater
 from helamem.schemas.records import Position
 
-VERSION = 2
+VERSION = 3
 PROTOCOL = "helamem-store"
 
 Kind = Literal["turns", "facts", "edges"]
@@ -143,6 +143,14 @@ class Tail(Call, frozen=True, tag=True):
     limit: int
 
 
+class TurnsByTime(Call, frozen=True, tag=True):
+    """Answered with a `Page` of turns: the first of them, where they are many bytes."""
+
+    space: str
+    after: Said | None
+    limit: int
+
+
 class SearchMemories(Call, frozen=True, tag=True):
     """Answered with `Scores`, like all that searches."""
 
@@ -196,6 +204,7 @@ Read = (
     | FactsAbout
     | EdgeRows
     | Tail
+    | TurnsByTime
     | SearchMemories
     | SearchFacts
     | ScoreMemories

@@ -118,15 +118,8 @@ class Service:
         match call:
             case p.Origins() | p.Turns() | p.Facts() | p.EdgeRows():
                 result = await _part(self._by_ids(call), call.ids)
-            case p.Scan():
-                result = _page(*await store.page(call.kind, call.space, call.cursor))
-            case p.FactsAbout():
-                facts = sorted((await store.facts_about(call.space, call.topics)).items())
-                result = _page([(id_, fact) for id_, fact in facts if call.cursor is None or id_ >= call.cursor], None)
-            case p.LoadCheckpoints():
-                found = await store.load_checkpoints(call.group)
-                named = sorted((str(partition), checkpoint) for partition, checkpoint in found.items())
-                result = _page([(name, c) for name, c in named if call.cursor is None or name >= call.cursor], None)
+            case p.Scan() | p.FactsAbout() | p.LoadCheckpoints() | p.TurnsByTime():
+                result = await self._paged(call)
             case p.SearchMemories(space, dense, lexical, limit, since_ms, until_ms):
                 result = await store.search_memories(space, dense, lexical, limit, since_ms=since_ms, until_ms=until_ms)
             case p.SearchFacts(space, dense, lexical, limit, until_ms):
@@ -138,6 +131,21 @@ class Service:
             case p.Spaces():
                 result = await store.spaces()
         return p.encode(result)
+
+    async def _paged(self, call: p.Scan | p.FactsAbout | p.LoadCheckpoints | p.TurnsByTime) -> p.Page:
+        match call:
+            case p.Scan():
+                return _page(*await self._store.page(call.kind, call.space, call.cursor))
+            case p.FactsAbout():
+                facts = sorted((await self._store.facts_about(call.space, call.topics)).items())
+                return _page([(id_, fact) for id_, fact in facts if call.cursor is None or id_ >= call.cursor], None)
+            case p.LoadCheckpoints():
+                found = await self._store.load_checkpoints(call.group)
+                named = sorted((str(partition), checkpoint) for partition, checkpoint in found.items())
+                return _page([(name, c) for name, c in named if call.cursor is None or name >= call.cursor], None)
+            case p.TurnsByTime():
+                turns = await self._store.turns_by_time(call.space, call.after, call.limit)
+                return _page([(turn.id, turn) for turn in turns], None)
 
     def _by_ids(
         self, call: p.Origins | p.Turns | p.Facts | p.EdgeRows

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.requests import Request
 
+from helamem.processors.store.by_time import said
 from helamem.processors.store.port import Turn
 from helamem.schemas.errors import NotFound
 from helamem.schemas.times import format_ms
@@ -52,14 +53,16 @@ async def memories(
     cursor: CursorQuery = None,
 ) -> MemoriesOut:
     """Return the memories of a space that may be recalled, by the time at which they were said."""
-    behind = None if cursor is None else key_of(cursor, int, str)
+    after = None
+    if cursor is not None:
+        time_ms, id_ = key_of(cursor, int, str)
+        after = (time_ms, id_)
     with service_of(request).memory() as found_in:
-        found = await found_in.memories(f"{tenant}/{name}", conversation)
-    left = [turn for turn in found if behind is None or (turn.time_ms, turn.id) > behind]
-    page = left[:limit]
+        found = await found_in.memories(f"{tenant}/{name}", conversation, after=after, limit=limit + 1)
+    page = found[:limit]
     return MemoriesOut(
         memories=[MemoryOut.of(turn) for turn in page],
-        next=cursor_of([page[-1].time_ms, page[-1].id]) if len(left) > limit else None,
+        next=cursor_of([*said(page[-1])]) if len(found) > limit else None,
     )
 
 
